@@ -1,0 +1,1 @@
+"""Keep Planfix contacts and mailing lists in step."""

@@ -1,0 +1,14 @@
+"""Tell the time: the one place that asks the system for it."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the present moment in UTC, with its offset."""
+    return datetime.now(UTC)
+
+
+def monotonic_s() -> float:
+    """Return seconds on a clock that never jumps, for measuring spans."""
+    return time.monotonic()

@@ -1,0 +1,1 @@
+"""Value types that cross from one row to another."""

@@ -1,0 +1,103 @@
+"""A link: one selection of contacts bound to one list."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Direction(StrEnum):
+    """Which way changes travel."""
+
+    TO_LIST = "to-list"
+    BOTH = "both"
+    TO_PLANFIX = "to-planfix"
+
+
+class Conflict(StrEnum):
+    """Who wins where both sides changed the same field."""
+
+    PLANFIX = "planfix"
+    LIST = "list"
+    HOLD = "hold"
+
+
+class NewSubscribers(StrEnum):
+    """What becomes of an active member without a contact."""
+
+    IGNORE = "ignore"
+    CREATE = "create"
+
+
+class Vanished(StrEnum):
+    """How a member's disappearance for an unknown reason is read."""
+
+    UNSUBSCRIBE = "unsubscribe"
+    RESTORE = "restore"
+
+
+class ConsentScope(StrEnum):
+    """How far one unsubscribe reaches."""
+
+    LINK = "link"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which contacts a link takes; `target` is the text Planfix's contact.getList takes."""
+
+    target: str
+
+    def __str__(self) -> str:
+        return self.target if self.target in {"contact", "company"} else f"filter:{self.target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many members one day may take off a list."""
+
+    removals: int = 200
+    removals_percent: int = 10
+    removals_floor: int = 3
+
+    def allowance(self, pairs: int) -> int:
+        """Return how many removals a link with so many pairs allows in 24 hours."""
+        share = pairs * self.removals_percent // 100
+        return min(self.removals, max(self.removals_floor, share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """How far a latch reaches, and where it is shown in Planfix."""
+
+    scope: ConsentScope = ConsentScope.LINK
+    field: int | None = None
+    unsubscribed: str = ""
+    subscribed: str = ""
+    allow_planfix_release: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One `[[links]]` table of the config.
+
+    `list_name` is made on the backend where missing; `list_id`, where given, is used as it is.
+    """
+
+    name: str
+    selection: Selection
+    backend: str
+    list_name: str = ""
+    list_id: str | int | None = None
+    direction: Direction = Direction.TO_LIST
+    conflict: Conflict = Conflict.PLANFIX
+    new_subscribers: NewSubscribers = NewSubscribers.IGNORE
+    vanished: Vanished = Vanished.UNSUBSCRIBE
+    limits: Limits = Limits()
+    consent: Consent = Consent()
+
+
+SMALL_CHANGE: Final = 10
+"""Up to so many adds of one link go singly; more go as imports (design: decision table)."""
+IMPORT_BATCH: Final = 500
+"""Contacts in one importContacts at most."""

@@ -1,0 +1,177 @@
+"""What a run needs from outside, as Protocols: the seams between engine, edges and app."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from syncd.core.link import Selection
+from syncd.core.people import Contact, ContactId, Member, Person
+from syncd.core.plan import ItemResult
+
+ListId = str | int
+"""A list's id as its service gave it: sent back as it came."""
+
+
+# The list side.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do; the run asks this and never a backend's name."""
+
+    can_read: bool
+    tells_unsubscribe: bool
+    tells_blocked: bool
+    finds_lists: bool  # an ambiguous creation can be looked up
+    bulk_add: int  # entries in one upsert at most
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person on the way to a list; `contact` is Planfix's id, 0 where there is none."""
+
+    contact: ContactId
+    person: Person
+
+
+class MemberSide(Protocol):
+    """One mailing-list service. Each write returns one result per entry, in their order.
+
+    `known`: we put these people there before. `again`: the same call may have been carried
+    out already, its answer lost. A refusal of one entry is a result; what concerns the whole
+    service is raised: TemporaryError (AmbiguousError when a write may have happened),
+    AuthenticationError or ConfigurationError.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do."""
+
+    def check(self) -> str:
+        """Reach the service without changing anything; return a line for the operator."""
+
+    def ensure_list(self, name: str) -> ListId:
+        """Find or make a list."""
+
+    def delete_list(self, list_id: ListId) -> None:
+        """Delete a list; one that is absent is a success."""
+
+    def read(self, list_id: ListId) -> Iterator[Member]:
+        """Read a list whole, sorted by key; only where `can_read`."""
+
+    def upsert(
+        self, list_id: ListId, entries: Sequence[Entry], *, known: bool, again: bool = False
+    ) -> list[ItemResult]:
+        """Add people, or update their names; never changes the status of an existing member."""
+
+    def rename(
+        self, list_id: ListId, old_address: str, entry: Entry, *, again: bool = False
+    ) -> ItemResult:
+        """Move a member to another address."""
+
+    def remove(
+        self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
+    ) -> list[ItemResult]:
+        """Take members off the list by our own decision."""
+
+    def unsubscribe(
+        self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
+    ) -> list[ItemResult]:
+        """Take members off the list at their own wish."""
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+
+
+# The contact side.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """How a full read of a selection went.
+
+    `read` counts the distinct contacts, `pages` the calls made. `doubts` says, for people,
+    why the read is not certified; `unreadable` counts contacts that no parser could take
+    (they count as present).
+    """
+
+    total: int
+    read: int
+    pages: int
+    certified: bool
+    changed: bool  # whether any page differed from the one remembered
+    doubts: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContact:
+    """A contact off the wire, with the digest of its bytes (empty: not to be trusted)."""
+
+    contact: Contact
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the snapshot holds of one contact: its bytes' digest, and the page it stood on."""
+
+    digest: bytes
+    page: int | None
+
+
+class SnapshotWriter(Protocol):
+    """Where a sweep puts what it reads, page by page; each call is durable by itself.
+
+    Pages are numbered from 1 and kept in order within a sweep. A page whose digest is the
+    one remembered need not be kept again.
+    """
+
+    def page_digest(self, number: int) -> bytes | None:
+        """Return the digest of a page's bytes as last kept, or None."""
+
+    def page_size_of(self, number: int) -> int:
+        """Return how many contacts that page held when it was last kept."""
+
+    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
+        """Return what is held of these contacts; those unknown are left out."""
+
+    def keep_page(
+        self,
+        number: int,
+        digest: bytes,
+        present: Sequence[ContactId],
+        changed: Sequence[ReadContact],
+    ) -> int:
+        """Remember a page; return how many of its ids stood on an earlier page of this sweep.
+
+        `present` is every id on the page, `changed` those whose bytes are new.
+        """
+
+    def forget_pages_after(self, number: int) -> None:
+        """End a sweep: pages past the last one hold nobody any more."""
+
+
+class ContactSide(Protocol):
+    """Planfix, as far as a run of one direction needs it."""
+
+    def sweep(
+        self, selection: Selection, snapshot: SnapshotWriter, page_size: int | None = None
+    ) -> SweepReport:
+        """Read a selection whole.
+
+        Raises:
+            TemporaryError, AuthenticationError, ConfigurationError: a page could not be had.
+        """
+
+    def sweep_ids(self, selection: Selection, page_size: int) -> tuple[frozenset[ContactId], bool]:
+        """Read only the ids of a selection; the second value says whether that is certified."""
+
+    def exists(self, contact: ContactId) -> bool | None:
+        """Ask contact.get: True, False (code 8002), or None where we have no right to know."""
+
+    def check(self) -> str:
+        """Log in and ask who we are; return a line for the operator."""
+
+    def close(self) -> None:
+        """Let go of connections."""
