@@ -1,0 +1,299 @@
+"""The e-mail service protocol: JSON requests and replies, both ways.
+
+One URL, every request a POST of `{"action": …, "authToken": …, "data": {…}}`; every answer an
+object with `"success": true` or with `"error": "text"`. Two fields are called `action`: the
+outer one names the function, the one inside `data` says add, update or delete. The source is
+Planfix's page on the mailing service integration; it leaves the HTTP status open.
+
+Writing is strict: all four contact fields, `id` a number, raw UTF-8, `oldEmail` only where an
+update changes the address. Reading is lenient where senders differ: an id as text, names that
+are missing or null, an `oldEmail` that says nothing.
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeGuard
+
+from syncd.core.address import clean
+from syncd.core.people import Contact, ContactId, Person
+from syncd.ports import ListId
+
+CONTENT_TYPE: Final = "application/json"
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
+_LARGEST: Final = 2**63 - 1
+"""The largest number that a database takes for an id."""
+
+
+class Change(StrEnum):
+    """What `updateContact` does with its contact."""
+
+    ADD = "add"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateList:
+    """Make a list; the one action whose reply carries a `listId`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteList:
+    """Delete a list."""
+
+    list_id: ListId
+
+
+@dataclass(frozen=True, slots=True)
+class ImportContacts:
+    """Add or update many contacts at once; it removes nobody.
+
+    `left_out` counts what came in and was no contact: one bad one must not stop the others.
+    """
+
+    list_id: ListId
+    contacts: tuple[Contact, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateContact:
+    """Add, update or delete one contact; `old_address` only where an update changes it."""
+
+    list_id: ListId
+    change: Change
+    contact: Contact
+    old_address: str = ""
+
+
+Request = CreateList | DeleteList | ImportContacts | UpdateContact
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A request whose token is yet to be checked, its data yet to be understood."""
+
+    action: str
+    token: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The service did it; `list_id` only in the reply to createList."""
+
+    list_id: ListId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The service says no, in its own words, which may hold an address."""
+
+    error: str
+
+
+class MalformedError(ValueError):
+    """These bytes are not the protocol."""
+
+
+class CutError(MalformedError):
+    """These bytes are the beginning of a reply, or nothing at all."""
+
+
+class NotUnderstoodError(ValueError):
+    """An envelope asks for what the protocol does not have; the text may be its answer."""
+
+
+def encode_request(request: Request, token: str) -> bytes:
+    """Return a request's body."""
+    action, data = _spell(request)
+    return _dump({"action": action, "authToken": token, "data": data})
+
+
+def open_envelope(body: bytes) -> Envelope:
+    """Read as much of a request as is needed to check its token.
+
+    Raises:
+        MalformedError: no JSON object. An envelope without an action or data is one, though:
+            what it lacks is said by `read_request`, after the token was checked.
+    """
+    fields = _load(body)
+    data = fields.get("data")
+    return Envelope(
+        action=_text(fields.get("action")),
+        token=_text(fields.get("authToken")),
+        data=data if isinstance(data, dict) else {},
+    )
+
+
+def read_request(envelope: Envelope) -> Request:
+    """Understand an envelope's data.
+
+    Raises:
+        NotUnderstoodError: an unknown action, or data that misses what the action needs.
+    """
+    data = envelope.data
+    match envelope.action:
+        case "createList":
+            return CreateList(_needed_text(data, "listName"))
+        case "deleteList":
+            return DeleteList(_list_id(data))
+        case "importContacts":
+            return _import(data)
+        case "updateContact":
+            return _update(data)
+    raise NotUnderstoodError("unknown action")
+
+
+def encode_reply(reply: Accepted | Refused) -> bytes:
+    """Return a reply's body."""
+    if isinstance(reply, Refused):
+        return _dump({"error": reply.error})
+    if reply.list_id is None:
+        return _dump({"success": True})
+    return _dump({"success": True, "listId": reply.list_id})
+
+
+def read_reply(body: bytes) -> Accepted | Refused:
+    """Understand a reply's body: success is exactly true, and there is no error.
+
+    Raises:
+        CutError: nothing, or an object that does not end.
+        MalformedError: anything else that is not the protocol.
+    """
+    if not body.strip():
+        raise CutError("an empty reply")
+    try:
+        fields = _load(body)
+    except MalformedError as error:
+        text = body.removeprefix(b"\xef\xbb\xbf").strip()
+        if text.startswith(b"{") and not text.endswith(b"}"):
+            raise CutError("a reply that was cut") from error
+        raise
+    if fields.get("error") is not None:
+        return Refused(_worded(fields["error"]))
+    if fields.get("success") is True:
+        return Accepted(_id_or_none(fields.get("listId")))
+    if fields.get("success") is False:
+        return Refused("no reason given")
+    raise MalformedError("a reply with neither success nor error")
+
+
+def _spell(request: Request) -> tuple[str, dict[str, Any]]:
+    match request:
+        case CreateList(name):
+            return "createList", {"listName": name}
+        case DeleteList(list_id):
+            return "deleteList", {"listId": list_id}
+        case ImportContacts(list_id, contacts):
+            people = [_fields_of(contact) for contact in contacts]
+            return "importContacts", {"listId": list_id, "contacts": people}
+        case UpdateContact(list_id, change, contact, old_address):
+            data = {"listId": list_id, "action": str(change), "contact": _fields_of(contact)}
+            if old_address:
+                data["oldEmail"] = old_address
+            return "updateContact", data
+
+
+def _fields_of(contact: Contact) -> dict[str, Any]:
+    person = contact.person
+    return {
+        "id": int(contact.id),
+        "email": person.address,
+        "firstName": person.first,
+        "lastName": person.last,
+    }
+
+
+def _dump(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(body.decode("utf-8-sig"))
+    # ValueError: no UTF-8, no JSON, or a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
+        # `from None`: the decoder's words quote the body, which holds people and a token.
+        raise MalformedError(f"no JSON ({type(error).__name__})") from None
+    if not isinstance(fields, dict):
+        raise MalformedError("JSON, but no object")
+    return fields
+
+
+def _update(data: dict[str, Any]) -> UpdateContact:
+    action = _text(data.get("action"))
+    if action not in set(Change):
+        raise NotUnderstoodError("data.action is none of add, update, delete")
+    change = Change(action)
+    contact = _contact(data.get("contact"))
+    old_address = clean(_text(data.get("oldEmail"))) if change is Change.UPDATE else ""
+    if old_address == contact.person.address:
+        old_address = ""
+    return UpdateContact(_list_id(data), change, contact, old_address)
+
+
+def _import(data: dict[str, Any]) -> ImportContacts:
+    people = data.get("contacts")
+    if not isinstance(people, list):
+        raise NotUnderstoodError("contacts is no array")
+    contacts = []
+    for fields in people:
+        with suppress(NotUnderstoodError):
+            contacts.append(_contact(fields))
+    return ImportContacts(_list_id(data), tuple(contacts), len(people) - len(contacts))
+
+
+def _contact(fields: object) -> Contact:
+    if not isinstance(fields, dict):
+        raise NotUnderstoodError("a contact is no object")
+    number = fields.get("id")
+    if isinstance(number, str) and _DIGITS(number):
+        number = int(number)
+    if not _is_id(number):
+        raise NotUnderstoodError("a contact's id is no number")
+    email, first, last = (_text(fields.get(name)) for name in ("email", "firstName", "lastName"))
+    return Contact(ContactId(number), Person.of(email, first, last))
+
+
+def _list_id(data: dict[str, Any]) -> ListId:
+    list_id = _id_or_none(data.get("listId"))
+    if list_id is None:
+        raise NotUnderstoodError("listId is missing")
+    return list_id
+
+
+def _id_or_none(value: object) -> ListId | None:
+    if isinstance(value, str):
+        return _text(value) or None
+    return value if _is_id(value) else None
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+
+
+def _needed_text(data: dict[str, Any], name: str) -> str:
+    text = _text(data.get(name)).strip()
+    if not text:
+        raise NotUnderstoodError(f"{name} is missing")
+    return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    if value.isascii():
+        return value
+    # JSON can spell half a surrogate pair, which no database or socket takes.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _worded(error: object) -> str:
+    return _text(error) if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
