@@ -1,0 +1,1 @@
+"""Where the edges and the engine meet."""

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NewType
+
+LinkNumber = NewType("LinkNumber", int)
+"""A link as the store numbers it."""
+
+ACCOUNT: Final = LinkNumber(0)
+"""Stands for every link of the account, in latches."""
 
 
 class Direction(StrEnum):

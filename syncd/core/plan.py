@@ -1,6 +1,6 @@
 """What a run means to do, as data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
 from syncd.core.address import NO_KEY, AddressKey
@@ -48,11 +48,6 @@ class Operation:
     old_key: AddressKey = NO_KEY
     loses: Loses = Loses.NOTHING
     after: ContactId | None = None
-    doubtful: bool = False  # a removal that rests on absence: it needs evidence
-
-    def because(self, why: str) -> "Operation":
-        """Return the same operation with another cause."""
-        return replace(self, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +58,7 @@ class Repoint:
     old: ContactId
     new: ContactId
     why: str
+    swap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The engine: states in, operations out; no I/O, no clock, no log."""

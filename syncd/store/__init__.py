@@ -1,0 +1,1 @@
+"""The store: everything that syncd remembers, in one SQLite file."""

@@ -1,0 +1,186 @@
+"""Journal → calls → outcomes, one operation at a time."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from syncd import clock
+from syncd.app.world import OpenLink
+from syncd.core.journal import Ended, Entry, State
+from syncd.core.link import IMPORT_BATCH, SMALL_CHANGE
+from syncd.core.pairs import NewLatch
+from syncd.core.people import ContactId, MemberStatus
+from syncd.core.plan import ItemResult, Op, Operation, Result
+from syncd.engine.consent import Latches
+from syncd.errors import SyncdError
+from syncd.ports import Entry as Addressee
+from syncd.ports import ListId
+
+log = structlog.get_logger()
+
+RETRY_QUARANTINE_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 60, 240, 1440))
+_WRITES_TO_PERSON: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
+
+
+@dataclass
+class Applied:
+    """What became of a plan, as it is carried out."""
+
+    done: Counter[Op] = field(default_factory=Counter)
+    failed: int = 0
+    waiting: int = 0  # what they depend on was not done
+    stopped: bool = False
+    freed: set[ContactId] = field(default_factory=set)
+
+
+def latches_of(open_link: OpenLink) -> Latches:
+    """Return everyone of a link who must not be subscribed by us."""
+    consent = open_link.store.consent
+    return Latches(*consent.latched(open_link.number), consent.hashed)
+
+
+def stamp() -> str:
+    """Return the present moment as the store writes it."""
+    return clock.now().isoformat(timespec="microseconds")
+
+
+class Applier:
+    """Carries out the journaled plan of one link."""
+
+    def __init__(self, open_link: OpenLink, list_id: ListId, stop: Callable[[], bool]) -> None:
+        self._at = open_link
+        self._list_id = list_id
+        self._stop = stop
+        self._journal = open_link.store.journal
+        self._latched_at = open_link.store.consent.newest()
+        self._latches = latches_of(open_link)
+        self.applied = Applied()
+
+    def carry_out(self, adds: int) -> Applied:
+        """Carry out the plan; `adds` is how many there are.
+
+        What frees an address goes first; adds go last, many of them as imports.
+        """
+        after = 0
+        while entries := self._journal.singles(self._at.run, self._at.number, after):
+            for entry in entries:
+                if self._stop():
+                    self.applied.stopped = True
+                    return self.applied
+                self._one_call([entry])
+            after = entries[-1].id
+        size = 1 if adds <= SMALL_CHANGE else IMPORT_BATCH
+        after = 0
+        while entries := self._journal.adds(self._at.run, self._at.number, after, size):
+            if self._stop():
+                self.applied.stopped = True
+                return self.applied
+            self._one_call(entries)
+            after = entries[-1].id
+        return self.applied
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Repeat one call whose result never came."""
+        self._one_call(entries, again=True)
+
+    def _one_call(self, entries: Sequence[Entry], *, again: bool = False) -> None:
+        ready = self._admit(entries)
+        if not ready:
+            return
+        self._journal.send(ready, at=stamp())
+        results = call(self._at, self._list_id, [entry.operation for entry in ready], again=again)
+        self._record(ready, results)
+
+    def _admit(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Drop what was latched since the plan was made, and what waits for another."""
+        newest = self._at.store.consent.newest()
+        if newest != self._latched_at:
+            self._latched_at, self._latches = newest, latches_of(self._at)
+        latched, waiting, ready = [], [], []
+        for entry in entries:
+            op = entry.operation
+            if op.op in _WRITES_TO_PERSON and self._unwanted(op):
+                latched.append(entry)
+            elif op.after is not None and op.after not in self.applied.freed:
+                waiting.append(entry)
+            else:
+                ready.append(entry)
+        if latched:
+            self._journal.drop(latched, "unsubscribed meanwhile", at=stamp())
+        if waiting:
+            self._journal.drop(waiting, "the address was not freed", at=stamp())
+            self.applied.waiting += len(waiting)
+        return ready
+
+    def _unwanted(self, operation: Operation) -> bool:
+        latches = self._latches
+        return bool(latches) and (
+            operation.contact in latches.contacts
+            or latches.holds_key(operation.person.key)
+            or latches.holds_key(operation.old_key)
+        )
+
+    def _record(self, entries: Sequence[Entry], results: Sequence[ItemResult]) -> None:
+        moment = clock.now()
+        at = moment.isoformat(timespec="microseconds")
+        ended: list[Ended] = []
+        latches: list[NewLatch] = []
+        for entry, result in zip(entries, results, strict=True):
+            op = entry.operation
+            state, status = State.DONE, MemberStatus.ACTIVE
+            if result.result is Result.REFUSED:
+                state, status = State.REFUSED, MemberStatus.UNSUBSCRIBED
+                why = "the list says that they unsubscribed"
+                latches += [NewLatch(why, key=op.person.key)]
+                latches += [NewLatch(why, contact=op.contact)] if op.contact else []
+            elif result.result is Result.BLOCKED:
+                state, status = State.REFUSED, MemberStatus.BLOCKED
+            elif _failed(op, result):
+                state = State.FAILED
+                self.applied.failed += 1
+                log.debug("operation.failed", op=op.op.value, contact=op.contact)
+            else:
+                self.applied.done[op.op] += 1
+                if op.op in {Op.RENAME, Op.REMOVE}:
+                    self.applied.freed.add(op.contact)
+            ended.append(Ended(entry, state, result.message, status, result.reference))
+        if latches:
+            self._at.store.consent.latch(self._at.consent_number, latches, run=self._at.run, at=at)
+        next_try = [
+            (moment + wait).isoformat(timespec="microseconds") for wait in RETRY_QUARANTINE_AFTER
+        ]
+        self._journal.record(self._at.number, ended, at=at, next_try=next_try)
+
+
+def _failed(operation: Operation, result: ItemResult) -> bool:
+    if result.result is Result.ABSENT:
+        return operation.op in {Op.RENAME, Op.UPDATE}
+    return not result.ok
+
+
+def call(
+    open_link: OpenLink, list_id: ListId, operations: Sequence[Operation], *, again: bool
+) -> list[ItemResult]:
+    """Make the one call that these operations of one kind need."""
+    backend = open_link.backend
+    people = [Addressee(operation.contact, operation.person) for operation in operations]
+    first = operations[0]
+    match first.op:
+        case Op.ADD:
+            return backend.upsert(list_id, people, known=False, again=again)
+        case Op.UPDATE:
+            return backend.upsert(list_id, people, known=True, again=again)
+        case Op.RENAME:
+            return [backend.rename(list_id, first.old_address, people[0], again=again)]
+        case Op.REMOVE:
+            return backend.remove(list_id, people, again=again)
+        case Op.UNSUBSCRIBE:
+            return backend.unsubscribe(list_id, people, again=again)
+        case Op.PLANFIX_UPDATE | Op.PLANFIX_CREATE | Op.CONSENT:
+            raise SyncdError(f"a link of one direction has planned {first.op}")
+        case _:
+            assert_never(first.op)

@@ -1,0 +1,68 @@
+"""What a run is given: the store, both sides, and the settings it needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber
+from syncd.errors import UsageError
+from syncd.ports import ContactSide, MemberSide
+
+if TYPE_CHECKING:
+    from syncd.store.snapshots import Snapshot
+    from syncd.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything outside the engine, opened; made by `wiring`.
+
+    `account` names the Planfix account a snapshot belongs to. `open_backend` opens a service
+    anew, so that what it counts begins with each run. `scopes` says, per link, what its pairs
+    are made with (guard 7).
+    """
+
+    settings: Any
+    warnings: tuple[str, ...]
+    account: str
+    links: tuple[Link, ...]
+    scopes: dict[str, str]
+    store: "Store"
+    planfix: ContactSide
+    open_backend: Callable[[str], MemberSide]
+
+    def chosen(self, names: Sequence[str]) -> tuple[Link, ...]:
+        """Return the links of these names, or all.
+
+        Raises:
+            UsageError: there is no link of that name.
+        """
+        for name in names:
+            self.link(name)
+        return tuple(link for link in self.links if not names or link.name in names)
+
+    def link(self, name: str) -> Link:
+        """Return one link by its name."""
+        for link in self.links:
+            if link.name == name:
+                return link
+        known = ", ".join(link.name for link in self.links)
+        raise UsageError(f"There is no link {name!r} in the config.", hint=f"Links: {known}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenLink:
+    """One link in one run."""
+
+    link: Link
+    number: LinkNumber
+    run: str
+    backend: MemberSide
+    snapshot: "Snapshot"
+    store: "Store"
+    planfix: ContactSide
+
+    @property
+    def consent_number(self) -> LinkNumber:
+        """Return the link that a latch set here is written under: this one, or the account."""
+        return ACCOUNT if self.link.consent.scope is ConsentScope.ACCOUNT else self.number

@@ -1,0 +1,84 @@
+"""Plan + limits → what may go on, and why not: arithmetic and no more."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from syncd.core.link import Limits
+from syncd.core.plan import Finding, Guard, Loses
+
+MASS_CHANGE_FLOOR: Final = 10
+
+_LOSSES: Final = {
+    Loses.FIRST: "would lose their first name",
+    Loses.LAST: "would lose their last name",
+    Loses.ADDRESS: "would lose their address",
+    Loses.OLD_ADDRESS: "would change their address",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a plan comes to; what a person has approved is not in it.
+
+    `removed_lately` are the removals of the last 24 hours. `losing` counts, for each loss,
+    the operations that cause it.
+    """
+
+    pairs: int
+    read: int
+    removals: int
+    removed_lately: int
+    losing: dict[Loses, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which operations must wait for a person."""
+
+    removals: bool = False
+    losses: Loses = Loses.NOTHING
+    findings: tuple[Finding, ...] = ()
+
+
+def judge(tally: Tally, limits: Limits) -> Verdict:
+    """Say what of a plan is withheld."""
+    findings: list[Finding] = []
+    withhold_removals = False
+    if tally.pairs and not tally.read and tally.removals:
+        withhold_removals = True
+        findings.append(_empty_read(tally))
+    elif tally.removals + tally.removed_lately > limits.allowance(tally.pairs) and tally.removals:
+        withhold_removals = True
+        findings.append(_over_the_limit(tally, limits))
+    losses = Loses.NOTHING
+    for loss, words in _LOSSES.items():
+        count = tally.losing.get(loss, 0)
+        if count >= MASS_CHANGE_FLOOR and 2 * count > tally.pairs:
+            losses |= loss
+            findings.append(_mass_change(count, tally.pairs, words))
+    return Verdict(withhold_removals, losses, tuple(findings))
+
+
+def _empty_read(tally: Tally) -> Finding:
+    return Finding(
+        Guard.EMPTY_READ,
+        f"The selection came back without a single contact, while {tally.pairs} are on the list.",
+        "See in Planfix whether the filter and the token's rights are as they should be.",
+    )
+
+
+def _over_the_limit(tally: Tally, limits: Limits) -> Finding:
+    return Finding(
+        Guard.REMOVAL_LIMIT,
+        f"{tally.removals} removals are planned and {tally.removed_lately} were made in the last"
+        f" 24 hours; {limits.allowance(tally.pairs)} are allowed for {tally.pairs} members.",
+        "See in Planfix whether so many contacts really left.",
+    )
+
+
+def _mass_change(count: int, pairs: int, words: str) -> Finding:
+    return Finding(
+        Guard.MASS_CHANGE,
+        f"{count} of {pairs} members {words} in one run.",
+        "See in Planfix whether an import went wrong.",
+    )

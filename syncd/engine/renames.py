@@ -1,0 +1,272 @@
+"""Moved addresses: who may have which address, and in which order.
+
+Contacts that want an address another one of the link has, had, or wants too form a graph.
+Chains run from the free end; a cycle is no rename at all, its pairs are re-pointed; a group
+with a latched address is held as a whole.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from syncd.core.address import NO_KEY, AddressKey
+from syncd.core.pairs import Row
+from syncd.core.people import ContactId, Person
+from syncd.core.plan import Held, Loses, Op, Operation, Repoint, Step, Suppressed
+from syncd.engine.diff import names_lost
+from syncd.engine.table import Action
+
+_WAITS = "the address belongs to another contact, which waits itself"
+_LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
+_SHADOWED = "moved to an address that another contact already has on this list"
+
+
+class Freed(StrEnum):
+    """Whether a settled contact gives its member's address free, and how."""
+
+    NO = "no"
+    BY_RENAME = "by rename"
+    BY_REMOVAL = "by removal"
+
+
+@dataclass(frozen=True, slots=True)
+class Tangled:
+    """A row whose address another contact has to do with, and what the table asks for it.
+
+    `removal` is its removal, where the table asks for one.
+    """
+
+    row: Row
+    action: Action
+    latched: bool
+    removal: Operation | None = None
+
+    @property
+    def base_key(self) -> AddressKey:
+        """The key that its member has now; empty where it has none."""
+        return self.row.pair.base.key if self.row.pair is not None else NO_KEY
+
+    @property
+    def base(self) -> Person:
+        """The values of its member; its own where it has none."""
+        return self.row.pair.base if self.row.pair is not None else self.row.now
+
+    @property
+    def claims(self) -> bool:
+        """Whether it wants an address that its member hasn't."""
+        return self.action in {Action.RENAME, Action.ADD_NEW}
+
+
+def resolve(tangled: Sequence[Tangled]) -> Iterator[Step]:
+    """Settle who gets which address; yield the steps in the order they must be done."""
+    return _Exchange(tangled).steps()
+
+
+class _Exchange:
+    """One resolution: the rows, who holds which key, and who won it."""
+
+    def __init__(self, tangled: Sequence[Tangled]) -> None:
+        self._by_contact: Mapping[ContactId, Tangled] = {t.row.contact: t for t in tangled}
+        self._holder_of: dict[AddressKey, ContactId] = {
+            t.base_key: t.row.contact for t in tangled if t.base_key
+        }
+        for t in tangled:
+            if t.row.holder is not None:
+                self._holder_of.setdefault(t.row.now.key, t.row.holder)
+        claims: defaultdict[AddressKey, list[Tangled]] = defaultdict(list)
+        for t in tangled:
+            if t.claims:
+                claims[t.row.now.key].append(t)
+        # Who already has a member goes before who has none; then the lowest id.
+        self._winner_of: dict[AddressKey, Tangled] = {
+            key: min(group, key=lambda t: (t.row.pair is None, t.row.contact))
+            for key, group in claims.items()
+        }
+        self._held = self._groups_held(tangled)
+        self._freed: dict[ContactId, Freed] = {}  # those settled
+        self._walked: set[ContactId] = set()
+
+    # Who belongs together, and which groups wait.
+
+    def _groups_held(self, tangled: Sequence[Tangled]) -> dict[ContactId, str]:
+        """Return the claimants that must wait, with the cause."""
+        neighbours: defaultdict[ContactId, set[ContactId]] = defaultdict(set)
+        for t in tangled:
+            holder = self._holder_of.get(t.row.now.key) if t.row.now.key else None
+            if holder is not None and holder != t.row.contact and t.row.now.key != t.base_key:
+                neighbours[t.row.contact].add(holder)
+                neighbours[holder].add(t.row.contact)
+        held: dict[ContactId, str] = {}
+        seen: set[ContactId] = set()
+        for t in tangled:
+            if t.row.contact in seen:
+                continue
+            group = _reach(t.row.contact, neighbours)
+            seen |= group
+            members = [self._by_contact[c] for c in sorted(group) if c in self._by_contact]
+            if any(m.latched for m in members):
+                held |= {m.row.contact: _LATCHED_GROUP for m in members if not _is_free(m)}
+        return held
+
+    # The steps.
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what is to be done, each step after those it waits for."""
+        yield from self._cycles()
+        for contact in sorted(self._by_contact):
+            for t in self._chain(contact):
+                yield from self._settle(t)
+
+    def _chain(self, contact: ContactId) -> list[Tangled]:
+        """Return a contact and those it waits for, the free end first; only the unsettled.
+
+        A loop, not a recursion: a slipped column in an import makes a chain of thousands.
+        """
+        chain: list[Tangled] = []
+        while (t := self._by_contact.get(contact)) is not None:
+            if contact in self._freed:
+                break
+            self._freed[contact] = Freed.NO  # until it is settled; also ends a loop
+            chain.append(t)
+            holder = self._holder_of.get(t.row.now.key)
+            if not self._wins(t) or holder is None:
+                break
+            contact = holder
+        return chain[::-1]
+
+    def _settle(self, t: Tangled) -> Iterator[Step]:
+        contact = t.row.contact
+        if contact in self._held:
+            yield Held(contact, self._held[contact])
+        elif t.latched:
+            yield Suppressed(contact)
+        elif t.claims:
+            yield from self._claim(t)
+        elif t.removal is not None:
+            self._freed[contact] = Freed.BY_REMOVAL
+            yield from self._give_up(t, t.removal)
+        else:
+            yield Held(contact, t.row.fault or "not read, and nothing proves it gone")
+
+    def _claim(self, t: Tangled) -> Iterator[Step]:
+        holder = self._holder_of.get(t.row.now.key)
+        if not self._wins(t) or (holder is not None and holder not in self._by_contact):
+            yield from self._shadow(t)
+            return
+        freed = self._freed[holder] if holder is not None else Freed.BY_RENAME
+        if freed is Freed.NO:
+            yield Held(t.row.contact, _WAITS)
+        elif freed is Freed.BY_REMOVAL and t.row.pair is None:
+            return  # it took the member over when its holder gave it up
+        else:
+            if t.action is Action.RENAME:
+                self._freed[t.row.contact] = Freed.BY_RENAME
+            yield _take(t, after=holder)
+
+    def _shadow(self, t: Tangled) -> Iterator[Step]:
+        """Another contact has its address for good: it needs no member of its own."""
+        if t.action is not Action.RENAME:
+            return
+        self._freed[t.row.contact] = Freed.BY_REMOVAL
+        removal = Operation(Op.REMOVE, t.row.contact, t.base, _SHADOWED, loses=Loses.OLD_ADDRESS)
+        yield from self._give_up(t, removal)
+
+    def _give_up(self, t: Tangled, removal: Operation) -> Iterator[Step]:
+        """Remove a member, unless a newcomer has its address: then it stays, as theirs."""
+        heir = self._winner_of.get(t.base_key)
+        if heir is None or heir.row.pair is not None or heir.latched:
+            yield removal
+        elif heir.row.contact in self._held:
+            yield Held(t.row.contact, _WAITS)
+        else:
+            why = "took over the address from another contact"
+            yield Repoint(t.base_key, t.row.contact, heir.row.contact, why)
+            yield from _rename_in_place(heir, t.base, why)
+
+    def _wins(self, t: Tangled) -> bool:
+        return t.claims and self._winner_of[t.row.now.key] is t
+
+    def _cycles(self) -> Iterator[Step]:
+        """Contacts that swapped addresses: each member goes to the contact that has it now."""
+        for start in sorted(self._by_contact):
+            ring = self._ring(start)
+            if not ring:
+                continue
+            self._freed |= {t.row.contact: Freed.NO for t in ring}
+            if any(t.row.contact in self._held for t in ring):
+                for t in ring:
+                    yield Held(t.row.contact, _LATCHED_GROUP)
+                continue
+            for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
+                yield Repoint(
+                    giver.base_key,
+                    giver.row.contact,
+                    t.row.contact,
+                    "addresses were swapped",
+                    swap=True,
+                )
+            for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
+                why = "swapped addresses in Planfix"
+                yield from _rename_in_place(t, giver.base, why, Loses.OLD_ADDRESS)
+
+    def _ring(self, start: ContactId) -> list[Tangled]:
+        """Return the cycle of movers that begins and ends here; empty where there is none.
+
+        An address has one winner, so no tail leads into a cycle: whoever was walked without
+        coming back to the start is on none.
+        """
+        ring: list[Tangled] = []
+        contact: ContactId | None = start
+        while contact is not None and contact not in self._walked:
+            t = self._by_contact.get(contact)
+            if t is None or t.action is not Action.RENAME or not self._wins(t):
+                break
+            ring.append(t)
+            self._walked.add(contact)
+            contact = self._holder_of.get(t.row.now.key)
+            if contact == start:
+                return ring
+        return []
+
+
+def _take(t: Tangled, *, after: ContactId | None) -> Operation:
+    now = t.row.now
+    if t.row.pair is None or t.action is Action.ADD_NEW:
+        return Operation(Op.ADD, t.row.contact, now, "new in the selection", after=after)
+    base = t.row.pair.base
+    return Operation(
+        Op.RENAME,
+        t.row.contact,
+        now,
+        "address changed in Planfix",
+        old_address=base.address,
+        old_key=base.key,
+        loses=Loses.OLD_ADDRESS | names_lost(base, now),
+        after=after,
+    )
+
+
+def _rename_in_place(
+    t: Tangled, member: Person, why: str, loses: Loses = Loses.NOTHING
+) -> Iterator[Operation]:
+    """The member's address stays; its names, or the spelling, become the new contact's."""
+    if t.row.now != member:
+        yield Operation(
+            Op.UPDATE, t.row.contact, t.row.now, why, loses=loses | names_lost(member, t.row.now)
+        )
+
+
+def _is_free(t: Tangled) -> bool:
+    """Whether a latched group leaves this one alone: it wants nothing and gives nothing up."""
+    return t.row.pair is None and t.latched
+
+
+def _reach(start: ContactId, neighbours: Mapping[ContactId, set[ContactId]]) -> set[ContactId]:
+    found, todo = {start}, [start]
+    while todo:
+        for other in neighbours.get(todo.pop(), ()):
+            if other not in found:
+                found.add(other)
+                todo.append(other)
+    return found

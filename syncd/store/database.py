@@ -1,0 +1,185 @@
+"""Open the store's file: lock, pragmas, version, integrity, backup, transactions."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import StaticPool
+from sqlmodel import Session
+
+from syncd.errors import BusyError, ConfigurationError, SyncdError, TemporaryError
+from syncd.store import migrations
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -8000",
+    "PRAGMA temp_store = FILE",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+class StoreError(SyncdError):
+    """The store's file can't serve: damaged, or of a newer version."""
+
+    exit_code = 78
+
+
+class Database:
+    """One store file. Opening it makes, upgrades and checks it.
+
+    Raises:
+        ConfigurationError: the path can't be used.
+        StoreError: the file is damaged, or was written by a newer syncd.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Before SQLite opens it, so that the file never has wider rights, nor its WAL.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The store {path} can't be opened: {error.strerror}.",
+                hint="Correct store.path, or give syncd's user the right to write there.",
+            ) from error
+        self._engine = self._connect()
+        try:
+            with self.transaction() as connection:
+                version = migrations.version(connection)
+                if version > len(migrations.STEPS):
+                    raise StoreError(
+                        f"The store {path} was written by a newer syncd (version {version},"
+                        f" this one knows {len(migrations.STEPS)}).",
+                        hint="Install the newer syncd again, or restore an older copy.",
+                    )
+                if version:
+                    self._check(connection)
+            migrations.upgrade(self, version)
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            raise StoreError(
+                f"The store {path} is damaged: {_reason(error)}.",
+                hint="Stop syncd, keep a copy of the file, and put the last backup in its place.",
+            ) from error
+
+    def _connect(self) -> Engine:
+        # One connection: a run is one thread, and its page cache stays warm.
+        engine = create_engine(
+            f"sqlite:///{self.path}",
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False, "isolation_level": None},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _pragmas(raw: sqlite3.Connection, _: object) -> None:
+            for pragma in _PRAGMAS:
+                raw.execute(pragma)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # pysqlite's own BEGIN is deferred, and fails late where another process writes.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Commit what is done inside, or nothing of it.
+
+        Raises:
+            TemporaryError: the disk is full, or another process holds the file too long.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise TemporaryError(
+                f"The store {self.path} can't be written: {_reason(error)}.",
+                hint="Free disk space where it is full; nothing was half stored.",
+            ) from error
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give typed access to tables with few rows, in one transaction."""
+        with self.transaction() as connection, Session(bind=connection) as session:
+            yield session
+            session.flush()
+
+    def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Read a small answer whole."""
+        with self.transaction() as connection:
+            return fetch(connection, sql, parameters)
+
+    def backup(self, target: Path) -> int:
+        """Write a consistent copy while others work; return its size in bytes."""
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.close(handle)
+        source = sqlite3.connect(self.path)
+        copy = sqlite3.connect(target)
+        try:
+            source.backup(copy)
+        finally:
+            copy.close()
+            source.close()
+        return target.stat().st_size
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def _check(self, connection: Connection) -> None:
+        found = fetch(connection, "PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            raise StoreError(
+                f"The store {self.path} is damaged: {found[0][0]}.",
+                hint="Stop syncd, keep a copy of the file, and put the last backup in its place.",
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store for one run; the lock dies with its process.
+
+        Raises:
+            BusyError: another run holds it.
+        """
+        handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BusyError(
+                    f"Another run works on the store {self.path}.",
+                    hint="Wait until it has ended: syncd status",
+                ) from error
+            yield
+        finally:
+            os.close(handle)
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's own connection, for what comes by the hundred thousand."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):  # pragma: no cover
+        raise TypeError("the store speaks SQLite")
+    return raw
+
+
+def fetch(
+    connection: Connection, sql: str, parameters: tuple[Any, ...] = ()
+) -> list[tuple[Any, ...]]:
+    """Read a small answer whole, within a transaction."""
+    return driver(connection).execute(sql, parameters).fetchall()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

@@ -1,0 +1,309 @@
+"""Operations on their way: planned → sent → done, failed, refused; and withheld, dropped.
+
+The journal is the audit too: an operation that has ended stays as its story.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from syncd.core.journal import Ended, Entry, State, fingerprint
+from syncd.core.link import LinkNumber
+from syncd.core.pairs import Row, Standing
+from syncd.core.people import ContactId, Person
+from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint
+from syncd.store import pairs
+from syncd.store.database import Database, driver
+
+_COLUMNS: Final = (
+    "run, link, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
+    " approved, state, error, at"
+)
+_INSERT: Final = f"INSERT INTO operation ({_COLUMNS}) VALUES ({','.join('?' * 17)})"
+_READ: Final = (
+    "SELECT id, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
+    " batch FROM operation"
+)
+_CHUNK: Final = 500
+
+
+class Draft:
+    """The plan of one link while it is being made: one transaction, kept or thrown away."""
+
+    def __init__(
+        self, raw: sqlite3.Connection, link: LinkNumber, selection: int, *, run: str, at: str
+    ) -> None:
+        self._raw = raw
+        self._link = link
+        self._selection = selection
+        self._run = run
+        self._at = at
+
+    def rows(self, standing: Mapping[ContactId, Standing]) -> Iterator[Row]:
+        """Yield every row of the link that may need something."""
+        return pairs.different(self._raw, self._link, self._selection, standing)
+
+    def write(self, operations: Iterable[tuple[Operation, bool]]) -> None:
+        """Journal operations in the order they are to be done; each with whether approved."""
+        lines = (
+            (
+                self._run, self._link, op.contact, op.op.value, op.person.address, op.person.key,
+                op.person.first, op.person.last, op.old_address, op.old_key, int(op.loses),
+                op.after, op.why, approved, "planned", "", self._at,
+            )
+            for op, approved in operations
+        )  # fmt: skip
+        while chunk := list(islice(lines, _CHUNK)):
+            self._raw.executemany(_INSERT, chunk)
+
+    def repoint(self, steps: list[Repoint | End]) -> None:
+        """Carry out what needs no call."""
+        pairs.repoint(self._raw, self._link, steps)
+
+    def hold(self, held: list[Held]) -> None:
+        """Remember who waits, and why; those of the run before are forgotten."""
+        self._raw.execute("DELETE FROM held WHERE link = ?", (self._link,))
+        self._raw.executemany(
+            "INSERT INTO held (link, contact, why) VALUES (?, ?, ?)"
+            " ON CONFLICT (link, contact) DO NOTHING",
+            [(self._link, waiting.contact, waiting.why) for waiting in held],
+        )
+
+    def withhold(self, *, removals: bool, losses: Loses) -> int:
+        """Withhold what a guard names, and what waits for it; return how many in all.
+
+        What was approved goes on; but a swap (an update that comes with another address) is
+        done by all of its contacts or by none.
+        """
+        mine = (self._run, self._link)
+        self._raw.execute(
+            "UPDATE operation SET state = 'withheld' WHERE run = ? AND link = ?"
+            " AND state = 'planned' AND ((? AND op = 'remove') OR loses & ?)"
+            " AND (NOT approved OR (op = 'update' AND loses & ?))",
+            (*mine, removals, int(losses), int(losses & Loses.OLD_ADDRESS)),
+        )
+        while self._raw.execute(
+            "UPDATE operation SET state = 'withheld' WHERE run = ? AND link = ?"
+            " AND state = 'planned' AND after IN (SELECT contact FROM operation"
+            " WHERE run = ? AND link = ? AND state = 'withheld')",
+            (*mine, *mine),
+        ).rowcount:
+            pass
+        return int(
+            self._raw.execute(
+                "SELECT COUNT(*) FROM operation WHERE run = ? AND link = ? AND state = 'withheld'",
+                mine,
+            ).fetchone()[0]
+        )
+
+    def entries(self) -> Iterator[Operation]:
+        """Yield the plan as it stands, the withheld with it."""
+        rows = self._raw.execute(
+            f"{_READ} WHERE run = ? AND link = ? AND state IN ('planned', 'withheld') ORDER BY id",
+            (self._run, self._link),
+        )
+        return (_entry(row).operation for row in rows)
+
+
+class Journal:
+    """Everything a run writes down before and after it calls a list."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def drafting(
+        self, link: LinkNumber, selection: int, *, run: str, at: str, keep: bool
+    ) -> Iterator[Draft]:
+        """Make a plan in one transaction; it is thrown away where `keep` is false."""
+        with self._database.transaction() as connection:
+            draft = Draft(driver(connection), link, selection, run=run, at=at)
+            if keep:
+                yield draft
+                return
+            with _thrown_away(connection):
+                yield draft
+
+    def drop_planned(self, link: LinkNumber) -> None:
+        """Drop what a run that ended had planned; wishes of people to leave stay."""
+        with self._database.transaction() as connection:
+            driver(connection).execute(
+                "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'planned'"
+                " AND op <> 'unsubscribe'",
+                (link,),
+            )
+
+    def open(self, link: LinkNumber) -> list[Entry]:
+        """Return what was sent without a known result, and people's wishes not yet told."""
+        return self._entries(
+            "link = ? AND (state = 'sent' OR (state = 'planned' AND op = 'unsubscribe'))"
+            " ORDER BY id",
+            (link,),
+        )
+
+    def singles(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
+        """Return the next planned operations other than adds, in their order."""
+        return self._entries(
+            "run = ? AND link = ? AND state = 'planned' AND op <> 'add' AND id > ?"
+            f" ORDER BY id LIMIT {_CHUNK}",
+            (run, link, after),
+        )
+
+    def adds(self, run: str, link: LinkNumber, after: int, limit: int) -> list[Entry]:
+        """Return the next planned adds, in their order."""
+        return self._entries(
+            "run = ? AND link = ? AND state = 'planned' AND op = 'add' AND id > ?"
+            " ORDER BY id LIMIT ?",
+            (run, link, after, limit),
+        )
+
+    def _entries(self, where: str, parameters: tuple[object, ...]) -> list[Entry]:
+        return [_entry(row) for row in self._database.rows(f"{_READ} WHERE {where}", parameters)]
+
+    def wish(self, link: LinkNumber, operation: Operation, *, run: str, at: str) -> None:
+        """Journal a person's wish to leave, to be told to the list."""
+        with self._database.transaction() as connection:
+            Draft(driver(connection), link, 0, run=run, at=at).write([(operation, False)])
+
+    def send(self, entries: Sequence[Entry], *, at: str) -> None:
+        """Mark operations as sent in one call, before the call."""
+        batch = entries[0].id
+        with self._database.transaction() as connection:
+            driver(connection).executemany(
+                "UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id = ?",
+                [(batch, at, entry.id) for entry in entries],
+            )
+
+    def drop(self, entries: Sequence[Entry], why: str, *, at: str) -> None:
+        """Give up operations that were never sent."""
+        with self._database.transaction() as connection:
+            driver(connection).executemany(
+                "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
+                [(why, at, entry.id) for entry in entries],
+            )
+
+    def record(
+        self, link: LinkNumber, ended: Sequence[Ended], *, at: str, next_try: Sequence[str]
+    ) -> None:
+        """Write results, bases and quarantine together.
+
+        `next_try` are the times at which a first, second … failure is tried again; the last
+        one serves for all further failures.
+        """
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            raw.executemany(
+                "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
+                [(e.state.value, e.error, at, e.entry.id) for e in ended],
+            )
+            kept = []
+            gone = []
+            for e in ended:
+                op = e.entry.operation
+                if e.state is State.FAILED or op.op is Op.UNSUBSCRIBE:
+                    continue
+                if op.op is Op.REMOVE:
+                    gone.append(op.contact)
+                else:
+                    kept.append((op.contact, op.person, e.status, e.reference))
+            pairs.keep(raw, link, kept)
+            pairs.end(raw, link, gone)
+            _quarantine(raw, link, ended, next_try)
+
+    def withheld(self, runs: Sequence[str], link: LinkNumber) -> Counter[tuple[object, ...]]:
+        """Return the signatures of what these runs withheld (see core.journal.signature)."""
+        if not runs:
+            return Counter()
+        marks = ",".join("?" * len(runs))
+        return Counter(
+            self._database.rows(
+                "SELECT contact, op, key, first, last, old_key FROM operation"
+                f" WHERE link = ? AND state = 'withheld' AND run IN ({marks})",
+                (link, *runs),
+            )
+        )
+
+    def removed_since(self, link: LinkNumber, since: str) -> int:
+        """Return how many removals were made since then without anybody's approval."""
+        rows = self._database.rows(
+            "SELECT COUNT(*) FROM operation WHERE op = 'remove' AND link = ? AND at >= ?"
+            " AND state = 'done' AND NOT approved",
+            (link, since),
+        )
+        return int(rows[0][0])
+
+    def quarantined(self, link: LinkNumber) -> dict[ContactId, tuple[str, str]]:
+        """Return who is in quarantine: the values that failed, and when to try again."""
+        return {
+            ContactId(contact): (person, next_at)
+            for contact, person, next_at in self._database.rows(
+                "SELECT contact, person, next_at FROM quarantine WHERE link = ?", (link,)
+            )
+        }
+
+    def prune(self, *, audit_before: str, withheld_before: str) -> None:
+        """Erase stories older than the audit keeps, and withheld plans nobody approved."""
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            raw.execute(
+                "UPDATE operation SET state = 'dropped' WHERE state = 'withheld' AND at < ?",
+                (withheld_before,),
+            )
+            raw.execute(
+                "DELETE FROM operation WHERE at < ?"
+                " AND state NOT IN ('planned', 'sent', 'withheld')",
+                (audit_before,),
+            )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    (
+        number, contact, op, address, key, first, last, old_address, old_key, loses, after, why,
+        batch,
+    ) = row  # fmt: skip
+    person = Person(address, key, first, last)
+    operation = Operation(Op(op), contact, person, why, old_address, old_key, Loses(loses), after)
+    return Entry(number, operation, batch)
+
+
+@contextmanager
+def _thrown_away(connection: Connection) -> Iterator[None]:
+    savepoint = connection.begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
+
+
+def _quarantine(
+    raw: sqlite3.Connection, link: LinkNumber, ended: Sequence[Ended], next_try: Sequence[str]
+) -> None:
+    """Count failures against their contacts; whoever ended otherwise is free again."""
+    failures: dict[ContactId, int] = dict(
+        raw.execute("SELECT contact, attempts FROM quarantine WHERE link = ?", (link,))
+    )
+    for e in ended:
+        operation = e.entry.operation
+        if e.state is not State.FAILED:
+            if operation.contact in failures:
+                raw.execute(
+                    "DELETE FROM quarantine WHERE link = ? AND contact = ?",
+                    (link, operation.contact),
+                )
+            continue
+        attempts = failures.get(operation.contact, 0) + 1
+        raw.execute(
+            "INSERT INTO quarantine (link, contact, person, error, attempts, next_at)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (link, contact) DO UPDATE SET"
+            " person = excluded.person, error = excluded.error, attempts = excluded.attempts,"
+            " next_at = excluded.next_at",
+            (
+                link, operation.contact, fingerprint(operation.person), e.error, attempts,
+                next_try[min(attempts, len(next_try)) - 1],
+            ),
+        )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Links as remembered: what their pairs were made with, and their list's id."""
+
+import json
+
+from sqlmodel import select
+
+from syncd.core.link import LinkNumber
+from syncd.ports import ListId
+from syncd.store.database import Database, driver, fetch
+from syncd.store.tables import LinkRow
+
+_FOLLOW = (
+    "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
+    " SELECT ?, contact, address, key, first, last, '', x'', NULL FROM pair WHERE link = ?"
+    " ON CONFLICT (selection, id) DO NOTHING"
+)
+
+
+class Links:
+    """The links a store has known."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def number(self, name: str) -> LinkNumber | None:
+        """Return a link's number, or None where no run has met it."""
+        rows = self._database.rows("SELECT id FROM link WHERE name = ?", (name,))
+        return LinkNumber(rows[0][0]) if rows else None
+
+    def open(self, name: str, scope: str, selection: int) -> LinkNumber:
+        """Return a link's number; a new link, or one without pairs, takes this scope.
+
+        Where the selection changed, the paired contacts become ones that the new selection
+        has not shown, so that they are judged like any that is missing.
+        """
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            raw.execute(
+                "INSERT INTO link (name, scope, selection, asked) VALUES (?, ?, ?, 0)"
+                " ON CONFLICT (name) DO NOTHING",
+                (name, scope, selection),
+            )
+            found = fetch(
+                connection, "SELECT id, scope, selection FROM link WHERE name = ?", (name,)
+            )[0]
+            number, known_scope, known_selection = found
+            paired = fetch(connection, "SELECT 1 FROM pair WHERE link = ? LIMIT 1", (number,))
+            if known_scope != scope and not paired:
+                raw.execute(
+                    "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?",
+                    (scope, number),
+                )
+            if known_selection != selection:
+                raw.execute(_FOLLOW, (selection, number))
+                raw.execute("UPDATE link SET selection = ? WHERE id = ?", (selection, number))
+        return LinkNumber(number)
+
+    def scope(self, link: LinkNumber) -> str:
+        """Return what the pairs of a link were made with."""
+        return str(self._database.rows("SELECT scope FROM link WHERE id = ?", (link,))[0][0])
+
+    def list_id(self, link: LinkNumber) -> ListId | None:
+        """Return the list's id as its service gave it, or None while there is none."""
+        rows = self._database.rows("SELECT list_id FROM link WHERE id = ?", (link,))
+        if not rows or rows[0][0] is None:
+            return None
+        found: ListId = json.loads(rows[0][0])
+        return found
+
+    def creation_unknown(self, link: LinkNumber) -> bool:
+        """Whether a list's creation was sent and its answer never came."""
+        return bool(self._database.rows("SELECT asked FROM link WHERE id = ?", (link,))[0][0])
+
+    def ask(self, link: LinkNumber) -> None:
+        """Remember, before the call, that a list is being created."""
+        self._set(link, list_id=None, asked=True)
+
+    def answered(self, link: LinkNumber, list_id: ListId | None) -> None:
+        """Remember the list's id; None: it certainly was not created."""
+        self._set(link, list_id=list_id, asked=False)
+
+    def _set(self, link: LinkNumber, *, list_id: ListId | None, asked: bool) -> None:
+        with self._database.session() as session:
+            row = session.exec(select(LinkRow).where(LinkRow.id == link)).one()
+            row.list_id = None if list_id is None else json.dumps(list_id)
+            row.asked = asked
+            session.add(row)
+
+    def rebase(self, link: LinkNumber, scope: str) -> int:
+        """Forget the pairs of a link and its list; return how many. Consent stays."""
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
+            raw.execute(
+                "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?", (scope, link)
+            )
+            for table in ("held", "quarantine"):
+                raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
+            raw.execute(
+                "UPDATE operation SET state = 'dropped' WHERE link = ?"
+                " AND state IN ('planned', 'sent', 'withheld')",
+                (link,),
+            )
+        return ended

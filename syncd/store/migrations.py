@@ -1,0 +1,88 @@
+"""The store's versions: a list one only appends to; the version is its length.
+
+Each step and its version share one transaction, after a copy of the file was made.
+"""
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    from syncd.store.database import Database
+
+STEPS: Final = (
+    # 1: what one direction needs.
+    """
+CREATE TABLE meta (name VARCHAR NOT NULL, value VARCHAR NOT NULL, PRIMARY KEY (name));
+CREATE TABLE selection (id INTEGER NOT NULL, account VARCHAR NOT NULL, target VARCHAR NOT
+    NULL, PRIMARY KEY (id), UNIQUE (account, target));
+CREATE TABLE page (selection INTEGER NOT NULL, number INTEGER NOT NULL, digest BLOB NOT
+    NULL, size INTEGER NOT NULL, PRIMARY KEY (selection, number)) WITHOUT ROWID;
+CREATE TABLE contact (selection INTEGER NOT NULL, id INTEGER NOT NULL, address VARCHAR NOT
+    NULL, key VARCHAR NOT NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, fault VARCHAR
+    NOT NULL, digest BLOB NOT NULL, page INTEGER, PRIMARY KEY (selection, id)) WITHOUT ROWID;
+CREATE INDEX contact_key ON contact (selection, key);
+CREATE INDEX contact_page ON contact (selection, page);
+CREATE TABLE link (id INTEGER NOT NULL, name VARCHAR NOT NULL, scope VARCHAR NOT NULL,
+    selection INTEGER NOT NULL,
+    list_id VARCHAR, asked BOOLEAN NOT NULL, PRIMARY KEY (id), UNIQUE (name));
+CREATE TABLE pair (link INTEGER NOT NULL, contact INTEGER NOT NULL, address VARCHAR NOT
+    NULL, key VARCHAR NOT NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, status
+    VARCHAR NOT NULL, reference VARCHAR NOT NULL, PRIMARY KEY (link, contact)) WITHOUT ROWID;
+CREATE UNIQUE INDEX pair_key ON pair (link, key);
+CREATE TABLE latch (id INTEGER NOT NULL, link INTEGER NOT NULL, contact INTEGER, key_hash
+    BLOB, why VARCHAR NOT NULL, run VARCHAR NOT NULL, at VARCHAR NOT NULL, PRIMARY KEY (id));
+CREATE INDEX latch_contact ON latch (link, contact);
+CREATE INDEX latch_key ON latch (link, key_hash);
+CREATE TABLE operation (id INTEGER NOT NULL, run VARCHAR NOT NULL, link INTEGER NOT NULL,
+    contact INTEGER NOT NULL, op VARCHAR NOT NULL, address VARCHAR NOT NULL, key VARCHAR NOT
+    NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, old_address VARCHAR NOT NULL,
+    old_key VARCHAR NOT NULL, loses INTEGER NOT NULL, after INTEGER, why VARCHAR NOT NULL,
+    approved BOOLEAN NOT NULL, state VARCHAR NOT NULL, batch INTEGER, error VARCHAR NOT
+    NULL, at VARCHAR NOT NULL, PRIMARY KEY (id));
+CREATE INDEX operation_open ON operation (link) WHERE state IN ('planned', 'sent',
+    'withheld');
+CREATE INDEX operation_removed ON operation (link, at) WHERE op = 'remove';
+CREATE TABLE quarantine (link INTEGER NOT NULL, contact INTEGER NOT NULL, person VARCHAR NOT
+    NULL, error VARCHAR NOT NULL, attempts INTEGER NOT NULL, next_at VARCHAR NOT NULL,
+    PRIMARY KEY (link, contact));
+CREATE TABLE held (link INTEGER NOT NULL, contact INTEGER NOT NULL, why VARCHAR NOT NULL,
+    PRIMARY KEY (link, contact));
+CREATE TABLE run (id VARCHAR NOT NULL, trigger VARCHAR NOT NULL, dry_run BOOLEAN NOT NULL,
+    started VARCHAR NOT NULL, finished VARCHAR, outcome VARCHAR, exit_code INTEGER, document
+    VARCHAR NOT NULL, PRIMARY KEY (id));
+CREATE TABLE link_run (run VARCHAR NOT NULL, link VARCHAR NOT NULL, outcome VARCHAR NOT
+    NULL, findings VARCHAR NOT NULL, PRIMARY KEY (run, link));
+CREATE INDEX link_run_link ON link_run (link);
+CREATE TABLE approval (run VARCHAR NOT NULL, at VARCHAR NOT NULL, until VARCHAR NOT NULL,
+    PRIMARY KEY (run))
+""",
+)
+
+
+def version(connection: Connection) -> int:
+    """Return how many steps this file has taken."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def upgrade(database: "Database", present: int) -> None:
+    """Take the steps that are missing."""
+    if 0 < present < len(STEPS):
+        _copy(database, present)
+    for number, script in enumerate(STEPS[present:], start=present + 1):
+        with database.transaction() as connection:
+            for statement in script.split(";"):
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+
+
+def _copy(database: "Database", present: int) -> None:
+    target = database.path.with_name(f"{database.path.name}.v{present}")
+    target.touch(mode=0o600)
+    with (
+        closing(sqlite3.connect(database.path)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)

@@ -1,0 +1,145 @@
+"""Pairs and their bases; the comparison of a selection with them."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from syncd.core.address import AddressKey
+from syncd.core.link import LinkNumber
+from syncd.core.pairs import Pair, Row, Standing
+from syncd.core.people import ContactId, MemberStatus, Person
+from syncd.core.plan import End, Repoint
+from syncd.store.database import Database
+
+# Contacts that differ from their base, and those present without a pair. Everyone else needs
+# nothing, and is never looked at outside the database.
+_DIFFERENT: Final = """
+SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
+       p.address, p.key, p.first, p.last, p.status, p.reference,
+       (SELECT h.contact FROM pair h
+         WHERE h.link = :link AND h.key = c.key AND h.contact <> c.id),
+       EXISTS (SELECT 1 FROM contact o WHERE o.selection = :selection AND o.key = c.key
+                AND o.id <> c.id AND o.page IS NOT NULL)
+  FROM contact c LEFT JOIN pair p ON p.link = :link AND p.contact = c.id
+ WHERE c.selection = :selection
+   AND CASE WHEN p.contact IS NULL THEN c.page IS NOT NULL AND c.key <> ''
+       ELSE c.page IS NULL OR c.address <> p.address OR c.first <> p.first OR c.last <> p.last
+       END
+ ORDER BY c.id
+"""
+
+_ABSENT: Final = """
+SELECT p.contact FROM contact c JOIN pair p ON p.link = ? AND p.contact = c.id
+ WHERE c.selection = ? AND c.page IS NULL ORDER BY p.contact
+"""
+
+_SET: Final = """
+INSERT INTO pair (link, contact, address, key, first, last, status, reference)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (link, contact) DO UPDATE SET address = excluded.address, key = excluded.key,
+first = excluded.first, last = excluded.last, status = excluded.status,
+reference = excluded.reference
+"""
+
+
+class Pairs:
+    """What is asked of pairs outside a plan."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count(self, link: LinkNumber) -> int:
+        """Return how many pairs a link has."""
+        return int(self._database.rows("SELECT COUNT(*) FROM pair WHERE link = ?", (link,))[0][0])
+
+    def absent(self, link: LinkNumber, selection: int) -> list[ContactId]:
+        """Return the paired contacts that the last sweep missed, by id."""
+        return [ContactId(row[0]) for row in self._database.rows(_ABSENT, (link, selection))]
+
+    def of_key(self, link: LinkNumber, key: AddressKey) -> tuple[ContactId, Pair] | None:
+        """Return the pair that has an address, with its contact."""
+        rows = self._database.rows(
+            "SELECT contact, address, key, first, last, status, reference FROM pair"
+            " WHERE link = ? AND key = ?",
+            (link, key),
+        )
+        if not rows:
+            return None
+        contact, address, found, first, last, status, reference = rows[0]
+        person = Person(address, found, first, last)
+        return ContactId(contact), Pair(person, MemberStatus(status), reference)
+
+
+def different(
+    raw: sqlite3.Connection,
+    link: LinkNumber,
+    selection: int,
+    standing: Mapping[ContactId, Standing],
+) -> Iterator[Row]:
+    """Yield every row of a link that may need something, by contact id.
+
+    `standing` holds what is known of those that the sweep missed; any other is missing.
+    """
+    rows = raw.execute(_DIFFERENT, {"link": link, "selection": selection})
+    for (
+        contact, address, key, first, last, fault, page,
+        base_address, base_key, base_first, base_last, status, reference,
+        holder, contested,
+    ) in rows:  # fmt: skip
+        pair = None
+        if base_address is not None:
+            base = Person(base_address, base_key, base_first, base_last)
+            pair = Pair(base, MemberStatus(status), reference)
+        yield Row(
+            contact,
+            Person(address, key, first, last),
+            fault,
+            Standing.PRESENT if page is not None else standing.get(contact, Standing.MISSING),
+            pair,
+            holder,
+            bool(contested),
+        )
+
+
+def keep(
+    raw: sqlite3.Connection,
+    link: LinkNumber,
+    people: list[tuple[ContactId, Person, MemberStatus, str]],
+) -> None:
+    """Remember what both halves now agree on."""
+    raw.executemany(
+        _SET,
+        [
+            (link, contact, p.address, p.key, p.first, p.last, status.value, reference)
+            for contact, p, status, reference in people
+        ],
+    )
+
+
+def end(raw: sqlite3.Connection, link: LinkNumber, ended: list[ContactId]) -> None:
+    """End pairs; contacts that no page shows and nobody is paired with go too."""
+    raw.executemany("DELETE FROM pair WHERE link = ? AND contact = ?", [(link, c) for c in ended])
+    raw.executemany(
+        "DELETE FROM contact WHERE id = ? AND page IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM pair WHERE pair.contact = contact.id)",
+        [(contact,) for contact in ended],
+    )
+
+
+def repoint(raw: sqlite3.Connection, link: LinkNumber, steps: list[Repoint | End]) -> None:
+    """Give members to other contacts, all at once, since they may exchange them."""
+    moves = [step for step in steps if isinstance(step, Repoint)]
+    taken = [
+        raw.execute(
+            "SELECT address, key, first, last, status, reference FROM pair"
+            " WHERE link = ? AND contact = ? AND key = ?",
+            (link, move.old, move.member),
+        ).fetchone()
+        for move in moves
+    ]
+    end(raw, link, [move.old for move in moves])
+    end(raw, link, [step.contact for step in steps if isinstance(step, End)])
+    raw.executemany(
+        _SET,
+        [(link, move.new, *member) for move, member in zip(moves, taken, strict=True)],
+    )

@@ -1,0 +1,216 @@
+"""Runs as remembered: how they ended, what was approved, and what `history` tells."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col, select
+
+from syncd.core.address import AddressKey
+from syncd.core.link import LinkNumber
+from syncd.core.people import ContactId
+from syncd.core.plan import Finding
+from syncd.core.report import RunReport
+from syncd.store.database import Database, driver
+from syncd.store.tables import ApprovalRow, LinkRunRow, RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One thing that happened to a person, as the journal tells it."""
+
+    at: str
+    run: str
+    link: str
+    op: str
+    state: str
+    why: str
+    error: str
+
+
+class Runs:
+    """The runs of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, run: str, *, trigger: str, dry_run: bool, at: str) -> None:
+        """Remember that a run has begun."""
+        with self._database.session() as session:
+            session.add(RunRow(id=run, trigger=trigger, dry_run=dry_run, started=at))
+
+    def end(self, report: RunReport, *, at: str) -> None:
+        """Remember how a run ended, without the addresses of a dry run's plan."""
+        document = report.document()
+        for link in document["links"]:
+            link.pop("operations", None)
+        with self._database.session() as session:
+            row = session.exec(select(RunRow).where(RunRow.id == report.run)).one()
+            row.finished = at
+            row.outcome = report.outcome.value
+            row.exit_code = report.exit_code
+            row.document = json.dumps(document)
+            session.add(row)
+            for found in report.links:
+                session.add(
+                    LinkRunRow(
+                        run=report.run,
+                        link=found.link,
+                        outcome=found.outcome.value,
+                        findings=_findings(found.findings),
+                    )
+                )
+
+    def last(self, link: str | None = None) -> dict[str, Any] | None:
+        """Return the document of the last run that ended, of one link or of any."""
+        query = select(RunRow).where(col(RunRow.finished).is_not(None))
+        query = query.where(col(RunRow.dry_run).is_(False))
+        if link is not None:
+            query = query.join(LinkRunRow, col(LinkRunRow.run) == col(RunRow.id)).where(
+                LinkRunRow.link == link
+            )
+        with self._database.session() as session:
+            row = session.exec(query.order_by(col(RunRow.started).desc()).limit(1)).first()
+            if row is None:
+                return None
+            found: dict[str, Any] = json.loads(row.document)
+            return found
+
+    def findings(self, run: str, link: str) -> list[list[str]]:
+        """Return why a run was refused: guard, message and hint of each finding."""
+        with self._database.session() as session:
+            row = session.exec(
+                select(LinkRunRow).where(LinkRunRow.run == run, LinkRunRow.link == link)
+            ).first()
+            found: list[list[str]] = json.loads(row.findings) if row is not None else []
+            return found
+
+    def withheld(self, run: str) -> int | None:
+        """Return how many operations a run withheld; None for a run nobody knows."""
+        if not self._database.rows("SELECT 1 FROM run WHERE id = ?", (run,)):
+            return None
+        rows = self._database.rows(
+            "SELECT COUNT(*) FROM operation WHERE run = ? AND state = 'withheld'", (run,)
+        )
+        return int(rows[0][0])
+
+    def approve(self, run: str, *, at: str, until: str) -> None:
+        """Remember a person's word."""
+        with self._database.session() as session:
+            session.merge(ApprovalRow(run=run, at=at, until=until))
+
+    def approved(self, at: str) -> list[str]:
+        """Return the runs whose withheld operations may be done at this time."""
+        with self._database.session() as session:
+            return list(session.exec(select(ApprovalRow.run).where(ApprovalRow.until > at)))
+
+    def waiting(self, link: LinkNumber) -> list[tuple[int, str]]:
+        """Return who is held or quarantined, with the reason."""
+        return [
+            (contact, why)
+            for contact, why in self._database.rows(
+                "SELECT contact, why FROM held WHERE link = ?"
+                " UNION ALL SELECT contact, error FROM quarantine WHERE link = ?",
+                (link, link),
+            )
+        ]
+
+    def contacts_of(self, key: AddressKey) -> list[ContactId]:
+        """Return every contact that has, or once had, an address."""
+        rows = self._database.rows(
+            "SELECT id FROM contact WHERE key = ? UNION SELECT contact FROM pair"
+            " WHERE key = ? UNION SELECT contact FROM operation"
+            " WHERE key = ? OR old_key = ?",
+            (key, key, key, key),
+        )
+        return [ContactId(row[0]) for row in rows if row[0]]
+
+    def stories(self, key: AddressKey, contacts: Sequence[ContactId]) -> list[Story]:
+        """Return what happened to an address, and to the contacts that have had it."""
+        marks = ",".join("?" * len(contacts)) or "NULL"
+        rows = self._database.rows(
+            "SELECT o.at, o.run, l.name, o.op, o.state, o.why, o.error FROM operation o"
+            " JOIN link l ON l.id = o.link"
+            f" WHERE o.key = ? OR o.old_key = ? OR o.contact IN ({marks}) ORDER BY o.id",
+            (key, key, *contacts),
+        )
+        return [Story(*row) for row in rows]
+
+    def latches(
+        self, key_hash: bytes, contacts: Sequence[ContactId]
+    ) -> list[tuple[str, str, str, str]]:
+        """Return the latches of an address and its contacts: time, run, link's name, why."""
+        marks = ",".join("?" * len(contacts)) or "NULL"
+        return [
+            (at, run, link or "", why)
+            for at, run, link, why in self._database.rows(
+                "SELECT a.at, a.run, l.name, a.why FROM latch a LEFT JOIN link l ON l.id = a.link"
+                f" WHERE a.key_hash = ? OR a.contact IN ({marks}) ORDER BY a.id",
+                (key_hash, *contacts),
+            )
+        ]
+
+    def forget(self, key: AddressKey, contacts: Sequence[ContactId]) -> None:
+        """Erase a person's data; latches stay, since they hold keyed hashes and bare ids."""
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
+            for contact in contacts:
+                raw.execute("DELETE FROM operation WHERE contact = ?", (contact,))
+                # The page must be read anew, or it would pass for unchanged without them.
+                raw.execute(
+                    "DELETE FROM page WHERE (selection, number) IN"
+                    " (SELECT selection, page FROM contact WHERE id = ?)",
+                    (contact,),
+                )
+                raw.execute("DELETE FROM contact WHERE id = ?", (contact,))
+                for table in ("pair", "held", "quarantine"):
+                    raw.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))
+
+    def links_on(self, contacts: Sequence[ContactId]) -> list[str]:
+        """Return the names of the links that still have one of these contacts on their list."""
+        marks = ",".join("?" * len(contacts)) or "NULL"
+        return [
+            row[0]
+            for row in self._database.rows(
+                "SELECT DISTINCT l.name FROM pair p JOIN link l ON l.id = p.link"
+                f" WHERE p.contact IN ({marks}) ORDER BY l.name",
+                tuple(contacts),
+            )
+        ]
+
+    def first_of_day(self, day: str) -> bool:
+        """Say whether this is the first time that a day is named."""
+        with self._database.transaction() as connection:
+            return bool(
+                driver(connection)
+                .execute(
+                    "INSERT INTO meta (name, value) VALUES ('day', ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+                    " WHERE meta.value <> excluded.value",
+                    (day,),
+                )
+                .rowcount
+            )
+
+    def spend(self, day: str, budget: int) -> bool:
+        """Count one call to Planfix on a day; False when the day's budget is used up."""
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            name = f"calls {day}"
+            found = raw.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            used = int(found[0]) if found else 0
+            if used >= budget:
+                return False
+            raw.execute("DELETE FROM meta WHERE name LIKE 'calls %' AND name <> ?", (name,))
+            raw.execute(
+                "INSERT INTO meta (name, value) VALUES (?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, str(used + 1)),
+            )
+        return True
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    return json.dumps([[f.guard.value, f.message, f.hint] for f in findings])

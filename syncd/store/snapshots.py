@@ -1,0 +1,164 @@
+"""What was last read from a selection, kept page by page.
+
+Each contact remembers the page it stood on. A page whose bytes are those of the last time
+costs one read of one row; a contact that no page shows any more has no page. So presence
+is known without a mark on every contact in every run.
+"""
+
+from collections.abc import Sequence
+
+from syncd.core.address import fault_of
+from syncd.core.link import Selection
+from syncd.core.people import ContactId
+from syncd.ports import ReadContact, Remembered
+from syncd.store.database import Database, driver, fetch
+
+_KEEP = (
+    "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (selection, id) DO UPDATE SET address = excluded.address, key = excluded.key,"
+    " first = excluded.first, last = excluded.last, fault = excluded.fault,"
+    " digest = excluded.digest, page = excluded.page"
+)
+
+
+class Snapshot:
+    """The snapshot of one selection: where a sweep writes, and links read."""
+
+    def __init__(self, database: Database, account: str, selection: Selection) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            raw = driver(connection)
+            raw.execute(
+                "INSERT INTO selection (account, target) VALUES (?, ?)"
+                " ON CONFLICT (account, target) DO NOTHING",
+                (account, selection.target),
+            )
+            found = fetch(
+                connection,
+                "SELECT id FROM selection WHERE account = ? AND target = ?",
+                (account, selection.target),
+            )
+        self.id: int = found[0][0]
+
+    def page_digest(self, number: int) -> bytes | None:
+        """Return the digest of a page's bytes as last kept, or None."""
+        found = self._page(number)
+        return found[0] if found else None
+
+    def page_size_of(self, number: int) -> int:
+        """Return how many contacts that page held when it was last kept."""
+        found = self._page(number)
+        return found[1] if found else 0
+
+    def _page(self, number: int) -> tuple[bytes, int] | None:
+        rows = self._database.rows(
+            "SELECT digest, size FROM page WHERE selection = ? AND number = ?", (self.id, number)
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
+        """Return what is held of these contacts; those unknown are left out."""
+        marks = ",".join("?" * len(ids))
+        rows = self._database.rows(
+            f"SELECT id, digest, page FROM contact WHERE selection = ? AND id IN ({marks})",
+            (self.id, *ids),
+        )
+        return {ContactId(row[0]): Remembered(row[1], row[2]) for row in rows}
+
+    def keep_page(
+        self,
+        number: int,
+        digest: bytes,
+        present: Sequence[ContactId],
+        changed: Sequence[ReadContact],
+    ) -> int:
+        """Remember a page; return how many of its ids stood on an earlier page of this sweep.
+
+        Pages come in order, so a contact remembered on a page before this one was seen
+        there in this very sweep.
+        """
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            marks = ",".join("?" * len(present))
+            pages: dict[int, int | None] = dict(
+                raw.execute(
+                    f"SELECT id, page FROM contact WHERE selection = ? AND id IN ({marks})",
+                    (self.id, *present),
+                )
+            )
+            stood = [
+                row[0]
+                for row in raw.execute(
+                    "SELECT id FROM contact WHERE selection = ? AND page = ?", (self.id, number)
+                )
+            ]
+            here = set(present)
+            raw.executemany(
+                "UPDATE contact SET page = NULL WHERE selection = ? AND id = ?",
+                [(self.id, gone) for gone in stood if gone not in here],
+            )
+            raw.executemany(_KEEP, [self._row(read, number) for read in changed])
+            new = {read.contact.id for read in changed}
+            # A contact that comes here from a later page must be looked for there again: were
+            # that page unread for its unchanged bytes, a contact on both would go unnoticed.
+            raw.executemany(
+                "DELETE FROM page WHERE selection = ? AND number = ?",
+                {(self.id, page) for page in pages.values() if page is not None and page > number},
+            )
+            raw.executemany(
+                "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
+                [
+                    (number, self.id, contact)
+                    for contact in present
+                    if contact not in new and pages.get(contact) != number
+                ],
+            )
+            raw.execute(
+                "INSERT INTO page (selection, number, digest, size) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (selection, number) DO UPDATE"
+                " SET digest = excluded.digest, size = excluded.size",
+                (self.id, number, digest, len(present)),
+            )
+        return sum(1 for page in pages.values() if page is not None and page < number)
+
+    def _row(self, read: ReadContact, number: int) -> tuple[object, ...]:
+        person = read.contact.person
+        return (
+            self.id,
+            read.contact.id,
+            person.address,
+            person.key,
+            person.first,
+            person.last,
+            fault_of(person.address) if person.key else "",
+            read.digest,
+            number,
+        )
+
+    def forget_pages_after(self, number: int) -> None:
+        """End a sweep: pages past the last one hold nobody any more."""
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            raw.execute(
+                "UPDATE contact SET page = NULL WHERE selection = ? AND page > ?",
+                (self.id, number),
+            )
+            raw.execute("DELETE FROM page WHERE selection = ? AND number > ?", (self.id, number))
+
+    def size(self) -> int:
+        """Return how many contacts the last sweep saw."""
+        return int(
+            self._database.rows(
+                "SELECT COALESCE(SUM(size), 0) FROM page WHERE selection = ?", (self.id,)
+            )[0][0]
+        )
+
+    def drop_absent(self) -> None:
+        """Erase contacts that no page shows and no link is paired with."""
+        with self._database.transaction() as connection:
+            driver(connection).execute(
+                "DELETE FROM contact WHERE selection = ? AND page IS NULL AND NOT EXISTS"
+                " (SELECT 1 FROM pair WHERE pair.contact = contact.id)",
+                (self.id,),
+            )

@@ -1,0 +1,44 @@
+"""The store as a run sees it: one file, and a room for each subject."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from syncd.core.link import Selection
+from syncd.store.consent import ConsentStore
+from syncd.store.database import Database
+from syncd.store.journal import Journal
+from syncd.store.links import Links
+from syncd.store.pairs import Pairs
+from syncd.store.runs import Runs
+from syncd.store.snapshots import Snapshot
+
+
+class Store:
+    """Everything that syncd remembers."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        self.links = Links(self._database)
+        self.pairs = Pairs(self._database)
+        self.consent = ConsentStore(self._database)
+        self.journal = Journal(self._database)
+        self.runs = Runs(self._database)
+
+    def snapshot(self, account: str, selection: Selection) -> Snapshot:
+        """Return the snapshot of a selection of an account."""
+        return Snapshot(self._database, account, selection)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store for one run (BusyError where another one holds it)."""
+        with self._database.lock():
+            yield
+
+    def backup(self, target: Path) -> int:
+        """Write a consistent copy while others work; return its size in bytes."""
+        return self._database.backup(target)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()

@@ -1,0 +1,195 @@
+"""The schema, as SQLModel tables; rows never leave this room.
+
+Where rows are few they are read and written through these classes. Contacts, pairs and
+operations come by the hundred thousand, and an object for each is 37 times slower than a
+plain read: those go through executemany and plain tuples (database.py).
+Times are text in ISO 8601, UTC, with their offset.
+"""
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+
+class MetaRow(SQLModel, table=True):
+    """One remembered value that is no table of its own: the hash key, calls of a day."""
+
+    __tablename__ = "meta"
+    name: str = Field(primary_key=True)
+    value: str
+
+
+class SelectionRow(SQLModel, table=True):
+    """A selection of one account, shared by the links that take it."""
+
+    __tablename__ = "selection"
+    __table_args__ = (UniqueConstraint("account", "target"),)
+    id: int | None = Field(default=None, primary_key=True)
+    account: str
+    target: str
+
+
+class PageRow(SQLModel, table=True):
+    """A page of contact.getList as last kept: the digest of its bytes, its contacts' number."""
+
+    __tablename__ = "page"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    selection: int = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    digest: bytes
+    size: int
+
+
+class ContactRow(SQLModel, table=True):
+    """A contact as last read; `page` is where it stood, null where the sweep missed it."""
+
+    __tablename__ = "contact"
+    __table_args__ = (
+        Index("contact_key", "selection", "key"),
+        Index("contact_page", "selection", "page"),
+        {"sqlite_with_rowid": False},
+    )
+    selection: int = Field(primary_key=True)
+    id: int = Field(primary_key=True)
+    address: str
+    key: str
+    first: str
+    last: str
+    fault: str
+    digest: bytes
+    page: int | None
+
+
+class LinkRow(SQLModel, table=True):
+    """A link: what its pairs were made with (guard 7), and its list's id as JSON text."""
+
+    __tablename__ = "link"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    scope: str
+    selection: int
+    list_id: str | None = None
+    asked: bool = False  # a creation was sent, its answer not yet known
+
+
+class PairRow(SQLModel, table=True):
+    """One contact and one member, and the values they last agreed on."""
+
+    __tablename__ = "pair"
+    __table_args__ = (
+        Index("pair_key", "link", "key", unique=True),
+        {"sqlite_with_rowid": False},
+    )
+    link: int = Field(primary_key=True)
+    contact: int = Field(primary_key=True)
+    address: str
+    key: str
+    first: str
+    last: str
+    status: str
+    reference: str
+
+
+class LatchRow(SQLModel, table=True):
+    """Someone who must not be subscribed by us: a contact's id or a keyed hash of a key.
+
+    `link` 0 is the whole account. Exactly one of `contact` and `key_hash` is set.
+    """
+
+    __tablename__ = "latch"
+    __table_args__ = (
+        Index("latch_contact", "link", "contact"),
+        Index("latch_key", "link", "key_hash"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    link: int
+    contact: int | None = None
+    key_hash: bytes | None = None
+    why: str
+    run: str
+    at: str
+
+
+class OperationRow(SQLModel, table=True):
+    """Journal and audit in one: an operation on its way, and afterwards its story."""
+
+    __tablename__ = "operation"
+    __table_args__ = (
+        Index(
+            "operation_open", "link", sqlite_where=text("state IN ('planned', 'sent', 'withheld')")
+        ),
+        Index("operation_removed", "link", "at", sqlite_where=text("op = 'remove'")),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    run: str
+    link: int
+    contact: int
+    op: str
+    address: str
+    key: str
+    first: str
+    last: str
+    old_address: str
+    old_key: str
+    loses: int
+    after: int | None
+    why: str
+    approved: bool
+    state: str
+    batch: int | None
+    error: str
+    at: str
+
+
+class QuarantineRow(SQLModel, table=True):
+    """A contact that failed by itself, what it failed with, and when it is tried again."""
+
+    __tablename__ = "quarantine"
+    link: int = Field(primary_key=True)
+    contact: int = Field(primary_key=True)
+    person: str  # the values it failed with: others are tried at once
+    error: str
+    attempts: int
+    next_at: str
+
+
+class HeldRow(SQLModel, table=True):
+    """A contact that waited in the link's last run, and why."""
+
+    __tablename__ = "held"
+    link: int = Field(primary_key=True)
+    contact: int = Field(primary_key=True)
+    why: str
+
+
+class RunRow(SQLModel, table=True):
+    """A run of one link set, and how it ended; `document` is the run document as JSON."""
+
+    __tablename__ = "run"
+    id: str = Field(primary_key=True)
+    trigger: str
+    dry_run: bool
+    started: str
+    finished: str | None = None
+    outcome: str | None = None
+    exit_code: int | None = None
+    document: str = "{}"
+
+
+class LinkRunRow(SQLModel, table=True):
+    """What one run found out about one link, for status and the operator."""
+
+    __tablename__ = "link_run"
+    __table_args__ = (Index("link_run_link", "link"),)
+    run: str = Field(primary_key=True)
+    link: str = Field(primary_key=True)
+    outcome: str
+    findings: str  # JSON: a list of [guard, message, hint]
+
+
+class ApprovalRow(SQLModel, table=True):
+    """A person's word that what a run withheld may be done, and until when."""
+
+    __tablename__ = "approval"
+    run: str = Field(primary_key=True)
+    at: str
+    until: str
