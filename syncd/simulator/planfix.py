@@ -64,9 +64,9 @@ class SimulatedPlanfix(ContactBook):
         self.log_requests = True
         self._requests: deque[SimulatedRequest] = deque(maxlen=_REMEMBERED)
         self._calls: Counter[str] = Counter()
-        self._server = _Server(self)
 
     def __enter__(self) -> Self:
+        self._server = _Server(self)
         serve = self._server.serve_forever
         threading.Thread(target=serve, args=(0.02,), name="planfix", daemon=True).start()
         return self
@@ -84,7 +84,7 @@ class SimulatedPlanfix(ContactBook):
 
     @property
     def url(self) -> str:
-        """The address of the API, with its final slash."""
+        """The address of the API, with its final slash; there is none before `with`."""
         return f"http://127.0.0.1:{self._server.server_port}/xml/"
 
     @property
