@@ -1,0 +1,1 @@
+"""The config file: TOML text → settings, with every problem named by file, line and key."""
