@@ -42,7 +42,7 @@ class ContactBook:
         self.account = account
         self.page_order = page_order
         self.faults = faults
-        self.clock = now
+        self.now = now
         self.lock = threading.RLock()
         self.groups = {7: "Клиенты", 8: "Партнёры", 9: "Press & media"}
         self.filters = {":contact": "Контакты", ":company": "Компании"}
@@ -145,7 +145,7 @@ class ContactBook:
     def hide(self, contact_id: int) -> None:
         """Take away the robot's right to see a contact: contact.get answers 8001."""
         with self.lock:
-            self._contacts[contact_id]
+            self._contacts[contact_id]  # a KeyError for a contact that is not there
             self._hidden.add(contact_id)
             self._listings.clear()
 
@@ -165,8 +165,8 @@ class ContactBook:
     def put_in(self, contact_id: int, filter_id: str) -> None:
         """Let a contact match a saved filter."""
         with self.lock:
-            self._contacts[contact_id]
-            self._members[filter_id].add(contact_id)
+            self._contacts[contact_id]  # a KeyError for a contact that is not there
+            self._members.setdefault(filter_id, set()).add(contact_id)
             self._listings.pop(filter_id, None)
 
     def take_out(self, contact_id: int, filter_id: str) -> None:
@@ -215,10 +215,10 @@ class ContactBook:
 
     def listing(self, target: str) -> list[int] | None:
         """Return the ids that a target of contact.getList takes; None for an unknown one."""
+        if target not in {"contact", "company", "template", *self.filters}:
+            return None
         if target not in self._listings:
-            ids = self._sorted_ids(target.removeprefix(":"), target)
-            if ids is None:
-                return None
+            ids = self._sorted_ids(target)
             if self.page_order == "shuffled-once":
                 ids.sort(key=lambda contact_id: contact_id * 2654435761 % 2**32)
             self._listings[target] = ids
@@ -249,7 +249,8 @@ class ContactBook:
         if contact.is_company:
             self._company_names[contact.id] = contact.name
 
-    def _sorted_ids(self, kind: str, target: str) -> list[int] | None:
+    def _sorted_ids(self, target: str) -> list[int]:
+        kind = target.removeprefix(":")
         if kind == "template":
             return sorted(self.templates)
         if kind in {"contact", "company"}:
@@ -259,8 +260,7 @@ class ContactBook:
                 for contact_id, contact in self._contacts.items()
                 if contact.is_company == companies and contact_id not in self._hidden
             )
-        members = self._members.get(target)
-        return None if members is None else sorted(members - self._hidden)
+        return sorted(self._members.get(target, set()) - self._hidden)
 
     def _labels(self) -> Labels:
         return Labels(
@@ -273,4 +273,4 @@ class ContactBook:
         )
 
     def _now_text(self) -> str:
-        return self.clock().astimezone(_MOSCOW).strftime("%d-%m-%Y %H:%M")
+        return self.now().astimezone(_MOSCOW).strftime("%d-%m-%Y %H:%M")

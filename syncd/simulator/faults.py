@@ -15,10 +15,12 @@ from syncd.simulator.people import element
 
 Work = TypeVar("Work")
 
+DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _HTML: Final = (
     b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>"
     b"<body><center><h1>502 Bad Gateway</h1></center></body></html>\n"
 )
+_DAMAGE: Final = {"control_characters": b"\x0b&#x1F;", "unparsable_contact": b"<b>&"}
 _SECOND_S: Final = 0.95  # a second as the network delivers it
 
 
@@ -81,9 +83,6 @@ def error_body(code: str, message: str = "") -> bytes:
     return f'{DECLARATION}<response status="error"><code>{code}</code>{text}</response>'.encode()
 
 
-DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
-
-
 class Faults:
     """The switches, all off at first; `off` and `clear` switch off again."""
 
@@ -101,9 +100,15 @@ class Faults:
 
     def off(self, name: str) -> None:
         """Switch one fault off, by the name of its method."""
+        getattr(self, name)  # a name misspelt would switch nothing off
         with self._lock:
             for when in self._armed.get(name, ()):
                 when["times"] = 0
+            for contact_id, damage in tuple(self._spoilt.items()):
+                if damage == _DAMAGE.get(name):
+                    del self._spoilt[contact_id]
+            if name == "quota":
+                self._remaining = None
 
     def clear(self) -> None:
         """Switch everything off."""
@@ -158,7 +163,7 @@ class Faults:
         def run() -> None:
             callback()
 
-        self._answer("shift", run, When(**{"page": 2, "times": 1, **when}))
+        self._answer("shift", run, {"page": 2, "times": 1, **when})
 
     # A page of contact.getList that lies.
 
@@ -280,11 +285,11 @@ class Faults:
 
     def control_characters(self, contact_id: int) -> None:
         """Put U+000B, raw, and U+001F, as a reference, into a contact's name."""
-        self._spoilt[contact_id] = b"\x0b&#x1F;"
+        self._spoilt[contact_id] = _DAMAGE["control_characters"]
 
     def unparsable_contact(self, contact_id: int) -> None:
         """Make a contact ill-formed XML however it is read."""
-        self._spoilt[contact_id] = b"<b>&"
+        self._spoilt[contact_id] = _DAMAGE["unparsable_contact"]
 
     def quota(self, remaining: int) -> None:
         """Allow so many calls more, then answer 0007; replies tell how many are left."""

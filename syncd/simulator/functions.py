@@ -5,51 +5,27 @@ raises Refused with the code that Planfix would answer. Where no source settles 
 does, the reading is the one that finds most faults in a client.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from lxml import etree
 
 from syncd.simulator.book import ContactBook
 from syncd.simulator.faults import Page
+from syncd.simulator.fields import WRITABLE, refuse_taken, written
 from syncd.simulator.people import PHONE_TYPES, SimulatedContact, element
-
-Value: TypeAlias = "str | list[Value] | dict[str, Value]"
+from syncd.simulator.request import Refused, SimulatedRequest, boolean, ids, integer, positive
 
 _PAGE_SIZE_MAX: Final = 100
 # The real default is not documented: a small one finds out who relies on it.
 _PAGE_SIZE: Final = 20
 _ENVELOPE: Final = {"account", "sid", "silent", "signature"}
-_TEXTS: Final = {
-    "name": "name",
-    "midName": "mid_name",
-    "lastName": "last_name",
-    "post": "post",
-    "email": "email",
-    "address": "address",
-    "description": "description",
-    "sex": "sex",
-    "site": "site",
-    "skype": "skype",
-    "facebook": "facebook",
-    "vk": "vk",
-    "icq": "icq",
-    "birthdate": "birthdate",
-}
-_WRITABLE: Final = _TEXTS.keys() | {
-    "template", "phones", "secondaryEmails", "lang", "canBeWorker", "canBeClient", "group",
-    "customData", "responsible",
-}  # fmt: skip
 _SELECTORS: Final = ("general", "userid", "id")  # in contact.get the first one given wins
 _USER_INFO: Final = {
     "password", "status", "email", "jabber", "pic", "notifyByEmail", "notifyByJabber",
     "notifyByPlanfix",
 }  # fmt: skip
-_ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(\.[^@\s<>,;.]+)+").fullmatch
-_DATE: Final = re.compile(r"\d\d-\d\d-\d{4}( \d\d:\d\d)?").fullmatch
 _FILTERS: Final[dict[str, Callable[[SimulatedContact], Iterable[str]]]] = {
     "4001": lambda contact: (f"{contact.read_name} {contact.last_name}",),
     "4003": lambda contact: (number for number, _ in contact.phones),
@@ -58,65 +34,6 @@ _FILTERS: Final[dict[str, Callable[[SimulatedContact], Iterable[str]]]] = {
     "4015": lambda contact: (contact.last_name,),
     "4221": lambda contact: contact.secondary_emails,
 }
-
-
-class Refused(Exception):  # noqa: N818 - a refusal of Planfix's is no error of ours
-    """Planfix's refusal of a call, by its code."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedRequest:
-    """A call as it came in; `method` is empty where it was no request at all."""
-
-    method: str
-    root: etree._Element
-    at: datetime
-
-    @property
-    def sid(self) -> str:
-        """The session of a login by password, empty with a token."""
-        return self.text("sid")
-
-    @property
-    def silent(self) -> bool:
-        """Whether a write is to notify nobody."""
-        return self.text("silent") == "1"
-
-    @property
-    def page(self) -> int:
-        """The page asked for, 1 where none is."""
-        number = self.text("pageCurrent")
-        return int(number) if number.isdecimal() else 1
-
-    @property
-    def parameters(self) -> Value:
-        """The parameters, nested as they came, without account, sid and signature."""
-        values = _value(self.root)
-        if not isinstance(values, dict):
-            return {}
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in {"account", "sid", "signature"}
-        }
-
-    def text(self, path: str) -> str:
-        """Return the text at a path such as `contact/email`, empty where there is none."""
-        return (self.root.findtext(path) or "").strip()
-
-
-def _value(node: etree._Element) -> Value:
-    children = list(node)
-    if not children:
-        return node.text or ""
-    names = [child.tag for child in children]
-    if len(names) > len(set(names)):
-        return [_value(child) for child in children]
-    return {str(child.tag): _value(child) for child in children}
 
 
 def user_get(book: ContactBook, request: SimulatedRequest) -> str:
@@ -135,8 +52,8 @@ def user_get(book: ContactBook, request: SimulatedRequest) -> str:
 
 def get_list(book: ContactBook, request: SimulatedRequest) -> bytes:
     """Return one page of a listing."""
-    number = _positive(request, "pageCurrent", 1)
-    size = _positive(request, "pageSize", _PAGE_SIZE)
+    number = positive(request, "pageCurrent", 1)
+    size = positive(request, "pageSize", _PAGE_SIZE)
     if size > _PAGE_SIZE_MAX:
         raise Refused("0021")
     listing = book.listing(request.text("target") or "contact")
@@ -144,8 +61,8 @@ def get_list(book: ContactBook, request: SimulatedRequest) -> bytes:
         raise Refused("0015")
     listing = _narrowed(book, request, listing)
     start = (number - 1) * size
-    ids = listing[start : start + size]
-    page = Page(listing=listing, start=start, ids=ids, total=len(listing), count=len(ids))
+    shown = listing[start : start + size]
+    page = Page(listing=listing, start=start, ids=shown, total=len(listing), count=len(shown))
     book.faults.lie(page, number)
     head = f'<contacts totalCount="{page.total}" count="{page.count}"'
     if not page.ids:
@@ -171,12 +88,12 @@ def get(book: ContactBook, request: SimulatedRequest) -> bytes:
 
 def add(book: ContactBook, request: SimulatedRequest) -> str:
     """Add a contact; its address may be nobody else's."""
-    node = _contact_node(request, _WRITABLE | {"isCompany"})
-    fields = _written(book, node)
-    is_company = _boolean(request.text("contact/isCompany") or "0")
+    node = _contact_node(request, WRITABLE | {"isCompany"})
+    fields = written(book, node)
+    is_company = boolean(request.text("contact/isCompany") or "0")
     if not fields.get("name"):
         raise Refused("8003")
-    _refuse_taken(book, fields)
+    refuse_taken(book, fields)
     contact_id = book.add(is_company=is_company, **fields)
     contact = book.contacts[contact_id]
     return (
@@ -187,12 +104,12 @@ def add(book: ContactBook, request: SimulatedRequest) -> str:
 
 def update(book: ContactBook, request: SimulatedRequest) -> str:
     """Change the fields given: an empty one is blanked, an absent one stays."""
-    node = _contact_node(request, _WRITABLE | {"telegram", *_SELECTORS})
+    node = _contact_node(request, WRITABLE | {"telegram", *_SELECTORS})
     contact = _writable(book, request)
-    fields = _written(book, node, contact)
+    fields = written(book, node, contact)
     if not fields.get("name", contact.name) and not fields.get("last_name", contact.last_name):
         raise Refused("8004")
-    _refuse_taken(book, fields, contact)
+    refuse_taken(book, fields, contact)
     book.edit(contact.id, **fields)
     return _changed(book, request, contact)
 
@@ -203,7 +120,7 @@ def update_custom_data(book: ContactBook, request: SimulatedRequest) -> str:
     if node.find("customData") is None:
         raise Refused("0009")
     contact = _writable(book, request)
-    book.edit(contact.id, **_written(book, node, contact))
+    book.edit(contact.id, **written(book, node, contact))
     return _changed(book, request, contact)
 
 
@@ -222,7 +139,7 @@ def manage_access(book: ContactBook, request: SimulatedRequest) -> str:
     contact = _writable(book, request)
     if node.find("havePlanfixAccess") is None:
         raise Refused("0009")
-    access = _boolean(request.text("contact/havePlanfixAccess"))
+    access = boolean(request.text("contact/havePlanfixAccess"))
     if access and not (request.text("contact/email") or contact.email):
         raise Refused("8006")
     book.edit(contact.id, has_access=access)
@@ -259,8 +176,8 @@ def update_contractors(book: ContactBook, request: SimulatedRequest) -> str:
         raise Refused("0009")
     if any(child.tag not in {"addClient", "delClient"} for child in contractors):
         raise Refused("0015")
-    added = _ids(contractors.find("addClient"))
-    removed = _ids(contractors.find("delClient"))
+    added = ids(contractors.find("addClient"))
+    removed = ids(contractors.find("delClient"))
     for company in added:
         if company not in book.contacts or not book.contacts[company].is_company:
             raise Refused("7002")
@@ -348,42 +265,10 @@ def run(book: ContactBook, request: SimulatedRequest) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-# What the functions share.
-
-
-def _positive(request: SimulatedRequest, name: str, default: int) -> int:
-    if request.root.find(name) is None:
-        return default
-    number = _integer(request.text(name))
-    if number < 1:
-        raise Refused("0015")
-    return number
-
-
-def _integer(text: str | None) -> int:
-    if not re.fullmatch("[0-9]{1,18}", text or ""):
-        raise Refused("0015")
-    return int(text or "")
-
-
-def _boolean(text: str) -> bool:
-    if text not in {"0", "1", "true", "false"}:
-        raise Refused("0015")
-    return text in {"1", "true"}
-
-
-def _ids(node: etree._Element | None) -> tuple[int, ...]:
-    if node is None:
-        return ()
-    if any(child.tag != "id" for child in node):
-        raise Refused("0015")
-    return tuple(_integer(child.text) for child in node)
-
-
-def _narrowed(book: ContactBook, request: SimulatedRequest, ids: list[int]) -> list[int]:
+def _narrowed(book: ContactBook, request: SimulatedRequest, listing: list[int]) -> list[int]:
     tests: list[Callable[[SimulatedContact], bool]] = []
     if company := request.text("company"):
-        number = _integer(company)
+        number = integer(company)
         tests.append(lambda contact: number in contact.companies)
     if search := request.text("search").casefold():
         tests.append(
@@ -394,9 +279,9 @@ def _narrowed(book: ContactBook, request: SimulatedRequest, ids: list[int]) -> l
         )
     tests.extend(_filter_test(node) for node in request.root.iterfind("filters/filter"))
     if not tests:
-        return ids
-    everybody = book.templates | dict(book.contacts)
-    return [one for one in ids if all(test(everybody[one]) for test in tests)]
+        return listing
+    contacts = ((one, book.find("id", one)) for one in listing)
+    return [one for one, contact in contacts if contact and all(test(contact) for test in tests)]
 
 
 def _filter_test(node: etree._Element) -> Callable[[SimulatedContact], bool]:
@@ -434,7 +319,7 @@ def _selected(
 ) -> SimulatedContact:
     for selector in order:
         if value := request.text(f"contact/{selector}"):
-            contact = book.find(selector, _integer(value))
+            contact = book.find(selector, integer(value))
             break
     else:
         raise Refused("0009")
@@ -453,89 +338,11 @@ def _writable(book: ContactBook, request: SimulatedRequest) -> SimulatedContact:
     return contact
 
 
-def _written(
-    book: ContactBook, node: etree._Element, before: SimulatedContact | None = None
-) -> dict[str, Any]:
-    """Return the fields that a contact element sets, by their names in SimulatedContact."""
-    fields: dict[str, Any] = {}
-    for child in node:
-        text = (child.text or "").strip()
-        match str(child.tag):
-            case tag if tag in _TEXTS:
-                fields[_TEXTS[tag]] = text
-            case "template":
-                fields["template"] = _integer(text)
-            case "phones":
-                fields["phones"] = tuple(_phone(phone) for phone in child)
-            case "secondaryEmails":
-                fields["secondary_emails"] = tuple((one.text or "").strip() for one in child)
-            case "group":
-                fields["group"] = _integer(child.findtext("id") or "0")
-            case "telegram":
-                fields["telegram"] = child.findtext("id") or ""
-            case "responsible":
-                fields["responsible_users"] = _ids(child.find("users"))
-                fields["responsible_groups"] = _ids(child.find("groups"))
-            case "customData":
-                fields["custom"] = _custom(book, child, before)
-    _refuse_bad(book, fields)
-    return fields
-
-
-def _phone(node: etree._Element) -> tuple[str, str]:
-    kind = node.findtext("typeId") or "1"
-    number = (node.findtext("number") or "").strip()
-    if node.tag != "phone" or kind not in PHONE_TYPES or not number:
-        raise Refused("0015")
-    return number, kind
-
-
-def _custom(
-    book: ContactBook, node: etree._Element, before: SimulatedContact | None
-) -> dict[int, str]:
-    values = dict(before.custom) if before else {}
-    for custom in node:
-        # The shape of a reply, field/id, is refused: it is not the one of a request.
-        field = _integer(custom.findtext("id"))
-        value = custom.find("value")
-        if field not in book.custom_fields or value is None:
-            raise Refused("0015")
-        values[field] = (value.text or "").strip()
-    return values
-
-
-def _refuse_bad(book: ContactBook, fields: Mapping[str, Any]) -> None:
-    if any(not _ADDRESS(address) for address in _addresses(fields)):
-        raise Refused("8010")
-    templates = {template.general for template in book.templates.values()}
-    good = (
-        fields.get("sex", "") in {"", "MALE", "FEMALE"}
-        and (not fields.get("birthdate") or _DATE(fields["birthdate"]))
-        and fields.get("template", 1) in templates
-        and fields.get("group", 0) in {0, *book.groups}
-        and book.employees.keys() >= set(fields.get("responsible_users", ()))
-        and book.employee_groups.keys() >= set(fields.get("responsible_groups", ()))
-    )
-    if not good:
-        raise Refused("0015")
-
-
-def _addresses(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    main = (fields["email"],) if fields.get("email") else ()
-    return (*main, *fields.get("secondary_emails", ()))
-
-
-def _refuse_taken(
-    book: ContactBook, fields: Mapping[str, Any], own: SimulatedContact | None = None
-) -> None:
-    addresses = own.addresses if own else ()
-    if any(book.in_use(address, addresses) for address in _addresses(fields)):
-        raise Refused("8007")
-
-
 def _changed(book: ContactBook, request: SimulatedRequest, contact: SimulatedContact) -> str:
-    ids = f"<contact><id>{contact.id}</id><general>{contact.general}</general></contact>"
-    return ids + _action(book, request, contact.id)
+    return (
+        f"<contact><id>{contact.id}</id><general>{contact.general}</general></contact>"
+        f"{_action(book, request, contact.id)}"
+    )
 
 
 def _action(book: ContactBook, request: SimulatedRequest, contact_id: int) -> str:

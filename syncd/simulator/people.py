@@ -219,7 +219,11 @@ _PEOPLE: Final = (
 _POSTS: Final = ("Бухгалтер", "Head of R&D", "Grāmatvede", "Директор", "Editor", "")
 _FIRMS: Final = ("ООО «Ромашка»", "SIA Ozols & dēli", "Müller GmbH", "АО «Пример»", "Example Ltd")
 _PLACES: Final = ("1 Sample Street", "г. Примерск,\r\nнаб. Примерная, д. 1", "Parauga iela 7")
-_NOTES: Final = ("", "Asked for the catalogue <b>twice</b>", "Познакомились на выставке 🙂")
+_NOTES: Final = (
+    "",
+    "Asked for the catalogue <b>twice</b>; prefers a letter to a call, and never before ten.",
+    "Познакомились на выставке 🙂\r\nПросил(а) прислать прайс-лист и образцы, перезвонить осенью",
+)
 _CONSENTS: Final = tuple(
     MappingProxyType({10123: language, 10124: "yes"})
     for language in ("Русский", "Latviešu", "English")

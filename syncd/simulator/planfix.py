@@ -23,7 +23,7 @@ from syncd import clock
 from syncd.simulator import functions
 from syncd.simulator.book import ContactBook, PageOrder
 from syncd.simulator.faults import DECLARATION, Faults, Reply, error_body
-from syncd.simulator.functions import Refused, SimulatedRequest
+from syncd.simulator.request import Refused, SimulatedRequest
 
 _SESSION: Final = timedelta(hours=1)
 _REMEMBERED: Final = 10_000
@@ -35,7 +35,7 @@ class SimulatedPlanfix(ContactBook):
     """A Planfix account on 127.0.0.1, from `with` to its end.
 
     `requests` holds the last 10,000 calls, `calls` counts all. `token_code` is what a wrong
-    token gets (the sources don't say), `clock` what the hour of a session is measured by.
+    token gets (the sources don't say), `now` what a session's hour is measured by.
     With `signature_key` every call must be signed.
     """
 
@@ -114,7 +114,7 @@ class SimulatedPlanfix(ContactBook):
         return reply
 
     def _read(self, body: bytes, content_type: str) -> SimulatedRequest:
-        nothing = SimulatedRequest("", etree.Element("request"), self.clock())
+        nothing = SimulatedRequest("", etree.Element("request"), self.now())
         if not content_type.startswith("application/xml") or not body.startswith(b"<"):
             return nothing  # not XML, or a byte-order mark before it
         try:
@@ -157,14 +157,14 @@ class SimulatedPlanfix(ContactBook):
         if not request.sid:
             raise Refused("0012")
         until = self._sessions.get(request.sid)
-        if until is None or until <= self.clock():
+        if until is None or until <= self.now():
             raise Refused("0005")
 
     def _log_in(self, request: SimulatedRequest) -> bytes:
         if (request.text("login"), request.text("password")) != (self.login, self.password):
             raise Refused("1001")
         sid = secrets.token_hex(16)
-        self._sessions[sid] = self.clock() + _SESSION
+        self._sessions[sid] = self.now() + _SESSION
         return f"<sid>{sid}</sid>".encode()
 
     def _signature(self, request: SimulatedRequest) -> str:

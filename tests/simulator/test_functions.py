@@ -457,3 +457,14 @@ def test_invented_people_share_addresses_only_where_asked_to() -> None:
     addresses = [person.email for person in planfix.contacts.values() if person.email]
 
     assert 0 < len(addresses) - len(set(addresses)) < 60
+
+
+def test_a_filter_that_a_person_removed_is_refused(
+    planfix: SimulatedPlanfix, caller: Caller
+) -> None:
+    planfix.add_filter("4711", "Клиенты Юг", members=[anna(planfix)])
+    assert caller.ids("<target>4711</target>") == [1001]
+
+    del planfix.filters["4711"]
+
+    assert caller.code("contact.getList", "<target>4711</target>") == "0015"

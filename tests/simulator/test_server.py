@@ -26,7 +26,7 @@ class Watch:
 
 @pytest.fixture
 def watch(planfix: SimulatedPlanfix) -> Watch:
-    planfix.clock = watch = Watch()
+    planfix.now = watch = Watch()
     return watch
 
 
