@@ -1,0 +1,339 @@
+"""Send one HTTP request and get the whole reply, or say what went wrong: for all sides.
+
+Certificates are always checked, no redirect is followed, proxies of the environment are not
+used. A call has a total deadline and a cap on its reply, also after decompression. What may
+be sent twice is tried again, with growing pauses or when the side asks for it.
+
+This sits on httpx's transport rather than its client, whose cookies, redirects and merging
+of URLs would cost a third more per call and are not wanted here.
+"""
+
+import ipaddress
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final, TypeVar
+
+import httpx
+import stamina
+
+from syncd import clock
+from syncd.errors import (
+    AmbiguousError,
+    AuthenticationError,
+    ConfigurationError,
+    QuotaError,
+    SyncdError,
+    TemporaryError,
+)
+
+T = TypeVar("T")
+
+FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+"""Everything that httpx raises."""
+
+_CONNECT_S: Final = 10.0
+_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_SENT: Final = (
+    httpx.NetworkError,
+    httpx.TimeoutException,
+    httpx.RemoteProtocolError,
+    httpx.DecodingError,
+)
+_GZIP_WINDOW: Final = 31  # zlib's number for gzip framing and any window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where a side is and how patiently it is asked.
+
+    `timeout_s` is for one call, from connecting to the last byte received; `wait_s` is the
+    pause after the first failure, doubled after each further one, up to `max_wait_s`.
+    """
+
+    url: str
+    timeout_s: float = 120.0
+    attempts: int = 5
+    wait_s: float = 1.0
+    max_wait_s: float = 60.0
+    requests_per_second: float | None = None
+    max_reply_bytes: int = 50 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply, its body decompressed; `headers` ignores the case of names."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """The way to one side: one object per side, so that its rate is kept by all who use it."""
+
+    def __init__(self, options: Options, *, before_each: Callable[[], None] | None = None) -> None:
+        """Check the address, without connecting yet.
+
+        `before_each` is called before every request, repeated ones too; what it raises
+        ends the call.
+
+        Raises:
+            ConfigurationError: the address can't be used.
+        """
+        self._options = options
+        self._url = check_url(options.url)
+        self._before_each = before_each
+        rate = options.requests_per_second
+        self._pause_s = 1.0 / rate if rate else 0.0
+        self._next_start_s = 0.0
+        self._http = httpx.HTTPTransport(verify=_trust(self._url), trust_env=False)
+        self._retrying = stamina.RetryingCaller(
+            attempts=options.attempts,
+            timeout=None,
+            wait_initial=options.wait_s,
+            wait_max=options.max_wait_s,
+            wait_jitter=options.wait_s,
+        )
+
+    @property
+    def host(self) -> str:
+        """The side's host, for messages."""
+        return self._url.host
+
+    def post(self, body: bytes, *, headers: Mapping[str, str], repeatable: bool) -> Reply:
+        """Send a body and return the reply whatever its status."""
+        return self.call(body, headers=headers, read=lambda reply: reply, repeatable=repeatable)
+
+    def call(
+        self,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], T],
+        repeatable: bool,
+        method: str = "POST",
+        path: str = "",
+    ) -> T:
+        """Send a body and read the reply; both are tried again where that may help.
+
+        `read` makes a value of the reply, or raises one of our errors: a TemporaryError is
+        tried again, an AmbiguousError only where the call is `repeatable`. `path` is put
+        behind the side's own address.
+
+        Raises:
+            TemporaryError: the side could not be reached, or `read` said so to the last.
+            AmbiguousError: the request went out and its answer was lost.
+            ConfigurationError: a redirect, or a reply that can't be the protocol's.
+        """
+        url = httpx.URL(f"{self._url}{path}") if path else self._url
+        merged = {"Accept-Encoding": "gzip", "User-Agent": "syncd", **headers}
+
+        def attempt() -> T:
+            timeouts: dict[str, float] = {}
+            request = httpx.Request(
+                method, url, headers=merged, content=body, extensions={"timeout": timeouts}
+            )
+            return read(self._send(request, timeouts))
+
+        return self._retrying(self._again(repeatable=repeatable), attempt)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def _again(self, *, repeatable: bool) -> Callable[[Exception], bool | float]:
+        """Return what tells stamina whether to try again, and after how many seconds."""
+
+        def again(error: Exception) -> bool | float:
+            if not isinstance(error, TemporaryError) or isinstance(error, QuotaError):
+                return False
+            if isinstance(error, AmbiguousError) and not repeatable:
+                return False
+            if error.retry_after_s is None:
+                return True
+            return min(error.retry_after_s, self._options.max_wait_s)
+
+        return again
+
+    def _send(self, request: httpx.Request, timeouts: dict[str, float]) -> Reply:
+        self._wait_turn()
+        if self._before_each is not None:
+            self._before_each()
+        limit_s = self._options.timeout_s
+        deadline_s = clock.monotonic_s() + limit_s
+        timeouts.update(connect=min(_CONNECT_S, limit_s), read=limit_s, write=limit_s, pool=limit_s)
+        try:
+            response = self._http.handle_request(request)
+            try:
+                # httpx's limits are for one read each; this one begins when the body does.
+                timeouts["read"] = max(deadline_s - clock.monotonic_s(), 0.001)
+                body = b"".join(self._chunks(response, deadline_s))
+            finally:
+                response.close()
+        except httpx.LocalProtocolError:
+            # Its text may quote a header, so it is not chained.
+            raise self._cannot_send() from None
+        except FOREIGN as error:
+            raise self._fault_of(error) from error
+        if 300 <= response.status_code < 400:  # noqa: PLR2004
+            raise _fault_of_class(response.status_code, self.host)
+        if response.status_code == 200 and not body:  # noqa: PLR2004
+            raise AmbiguousError(f"{self.host} cut its reply short: it was empty")
+        return Reply(response.status_code, body, response.headers)
+
+    def _wait_turn(self) -> None:
+        if not self._pause_s:
+            return
+        wait_s = self._next_start_s - clock.monotonic_s()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        self._next_start_s = clock.monotonic_s() + self._pause_s
+
+    def _chunks(self, response: httpx.Response, deadline_s: float) -> Iterator[bytes]:
+        """Yield the body's bytes, decompressed, as long as time and size allow."""
+        left = self._options.max_reply_bytes
+        inflate = self._inflater(response)
+        for raw in response.iter_raw():
+            try:
+                # One byte more than is left shows a reply that is too large, at no more cost.
+                chunk = inflate.decompress(raw, left + 1) if inflate else raw
+            except zlib.error as error:
+                raise AmbiguousError(f"{self.host} sent a reply that can't be unpacked") from error
+            left -= len(chunk)
+            if left < 0:
+                raise ConfigurationError(
+                    f"{self.host} sent more than {self._options.max_reply_bytes:,} bytes: "
+                    "that is not the protocol",
+                    hint="Check the address in the config.",
+                )
+            if clock.monotonic_s() > deadline_s:
+                raise self._too_slow()
+            yield chunk
+        if inflate and left < self._options.max_reply_bytes and not inflate.eof:
+            raise AmbiguousError(f"{self.host} cut its reply short")
+
+    def _inflater(self, response: httpx.Response) -> "zlib._Decompress | None":
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding in {"", "identity"}:
+            return None
+        if encoding in {"gzip", "x-gzip"}:
+            return zlib.decompressobj(_GZIP_WINDOW)
+        raise ConfigurationError(
+            f"{self.host} sent its reply in an encoding that was not asked for"
+        )
+
+    def _fault_of(self, error: Exception) -> SyncdError:
+        """Return our error for one of httpx's."""
+        if isinstance(error, _UNSENT):
+            return TemporaryError(
+                f"{self.host} can't be reached: {str(error) or type(error).__name__}",
+                hint="Check the address, the network and the other side's own health.",
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return self._too_slow()
+        if isinstance(error, _SENT):
+            return AmbiguousError(f"the connection to {self.host} broke before its reply was whole")
+        if isinstance(error, httpx.StreamError):
+            return SyncdError("a reply was read twice: this is a fault of syncd's own")
+        return self._cannot_send()
+
+    def _too_slow(self) -> AmbiguousError:
+        return AmbiguousError(f"{self.host} gave no whole reply in {self._options.timeout_s:g} s")
+
+    def _cannot_send(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"a request to {self.host} can't be sent as it is configured",
+            hint="Check the address and the keys for line breaks and other odd characters.",
+        )
+
+
+def check_url(url: str) -> httpx.URL:
+    """Return an address as httpx has it, if it may be used.
+
+    Raises:
+        ConfigurationError: it is no URL, holds a login, or is plain http to another machine.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError("the address is no URL", hint=_WANTED) from error
+    if parsed.scheme not in {"https", "http"} or not parsed.host:
+        raise ConfigurationError("the address is no web address", hint=_WANTED)
+    if parsed.userinfo:
+        raise ConfigurationError(
+            "the address holds a login", hint="Give it by the keys meant for it."
+        )
+    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+        raise ConfigurationError(
+            f"plain http:// to {parsed.host} would send everything in clear",
+            hint="Use https://; plain http:// is for addresses of this machine only.",
+        )
+    return parsed
+
+
+_WANTED: Final = "Write it like https://lists.example.com/path."
+
+
+def fault_of_status(
+    status: int, headers: Mapping[str, str], *, who: str = "the service"
+) -> SyncdError | None:
+    """Return what an HTTP status means where the body doesn't say more; None for a success.
+
+    After a failure inside the side (5xx but 503, "not now") a write may have happened.
+    """
+    if status < 300:  # noqa: PLR2004
+        return None
+    if status in {429, 503}:
+        return TemporaryError(
+            f"{who} answered HTTP {status}: not now", retry_after_s=_retry_after_s(headers)
+        )
+    if status >= 500:  # noqa: PLR2004
+        return AmbiguousError(f"{who} failed: HTTP {status}", retry_after_s=_retry_after_s(headers))
+    return _fault_of_class(status, who)
+
+
+def _fault_of_class(status: int, who: str) -> SyncdError:
+    if status in {401, 403}:
+        return AuthenticationError(
+            f"{who} refused our credentials (HTTP {status})",
+            hint="Check the key or token in the config, and its rights.",
+        )
+    did = "sends us elsewhere" if status < 400 else "refused the request"  # noqa: PLR2004
+    return ConfigurationError(f"{who} {did} (HTTP {status})", hint="Check the address.")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After: seconds, or a date; None where there is none that can be read."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # A date without an offset is meant to be GMT (RFC 9110).
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - clock.now()).total_seconds(), 0.0)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _trust(url: httpx.URL) -> ssl.SSLContext | bool:
+    """Return whom to believe: the usual authorities and those that this machine trusts."""
+    if url.scheme == "http":
+        return False  # nothing is encrypted, and loading the authorities takes a while
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
