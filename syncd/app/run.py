@@ -62,7 +62,7 @@ def run_once(
         UsageError: a link that the config doesn't have.
     """
     chosen = world.chosen(links)
-    report = RunReport(run=_new_id(), started=clock.now(), dry_run=dry_run)
+    report = RunReport(run=new_run_id(), started=clock.now(), dry_run=dry_run)
     with structlog.contextvars.bound_contextvars(run=report.run):
         try:
             with world.store.lock():
@@ -92,7 +92,7 @@ def _run_selection(
         done = LinkReport(link=link.name)
         with structlog.contextvars.bound_contextvars(link=link.name):
             try:
-                _run_link(world, link, reading, done, report, stop)
+                _run_link(world, link, reading, done, report=report, stop=stop)
             except SyncdError as error:
                 done.failure = _failure(error)
             except Exception:
@@ -108,14 +108,14 @@ class _Reading:
     def __init__(self, world: World, link: Link) -> None:
         self._planfix = world.planfix
         self._selection = link.selection
+        self._snapshot = world.store.snapshot(world.account, link.selection)
         self._sweep: SweepReport | SyncdError | None = None
-        self.snapshot = world.store.snapshot(world.account, link.selection)
 
     def sweep(self) -> SweepReport:
         """Read the selection, once; a failure is every link's."""
         if self._sweep is None:
             try:
-                self._sweep = self._planfix.sweep(self._selection, self.snapshot)
+                self._sweep = self._planfix.sweep(self._selection, self._snapshot)
             except SyncdError as error:
                 self._sweep = error
         if isinstance(self._sweep, SyncdError):
@@ -128,6 +128,7 @@ def _run_link(
     link: Link,
     reading: _Reading,
     done: LinkReport,
+    *,
     report: RunReport,
     stop: Callable[[], bool],
 ) -> None:
@@ -135,24 +136,29 @@ def _run_link(
     if stop():
         done.stopped = True
         return
-    store = world.store
-    with closing(world.open_backend(link.backend)) as backend:
-        open_link = OpenLink(
-            link=link,
-            number=store.links.open(link.name, world.scopes[link.name], reading.snapshot.id),
-            run=report.run,
-            backend=backend,
-            snapshot=reading.snapshot,
-            store=store,
-            planfix=world.planfix,
-        )
+    open_link = opened(world, link, report.run)
+    with closing(open_link.backend):
         refusal = _other_scope(world, open_link)
         if refusal is not None:
             done.findings = (refusal,)
             return
         if not report.dry_run:
-            settle(open_link, store.links.list_id(open_link.number))
+            settle(open_link, world.store.links.list_id(open_link.number))
         _compare_and_apply(open_link, reading.sweep(), done, dry_run=report.dry_run, stop=stop)
+
+
+def opened(world: World, link: Link, run: str) -> OpenLink:
+    """Return a link's place in the store, with its service opened for this run."""
+    snapshot = world.store.snapshot(world.account, link.selection)
+    return OpenLink(
+        link=link,
+        number=world.store.links.open(link.name, world.scopes[link.name], snapshot.id),
+        run=run,
+        backend=world.open_backend(link.backend),
+        snapshot=snapshot,
+        store=world.store,
+        planfix=world.planfix,
+    )
 
 
 def _other_scope(world: World, open_link: OpenLink) -> Finding | None:
@@ -420,5 +426,6 @@ def _internal(where: str) -> Failure:
     )
 
 
-def _new_id() -> str:
+def new_run_id() -> str:
+    """Return a name for a run: when it began, and four digits of chance."""
     return f"{clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -126,6 +126,11 @@ class Runs:
         )
         return [ContactId(row[0]) for row in rows if row[0]]
 
+    def contacts_with(self, key: AddressKey) -> list[ContactId]:
+        """Return every contact that has an address now."""
+        rows = self._database.rows("SELECT DISTINCT id FROM contact WHERE key = ?", (key,))
+        return [ContactId(row[0]) for row in rows]
+
     def stories(self, key: AddressKey, contacts: Sequence[ContactId]) -> list[Story]:
         """Return what happened to an address, and to the contacts that have had it."""
         marks = ",".join("?" * len(contacts)) or "NULL"

@@ -1,0 +1,172 @@
+"""A person's word: approve, forget, rebase, unsubscribe, delete a list, back up."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from syncd import clock
+from syncd.app.apply import stamp
+from syncd.app.run import DAY, new_run_id, opened
+from syncd.app.settle import settle
+from syncd.app.world import OpenLink, World
+from syncd.core.address import key_of
+from syncd.core.link import ConsentScope, Link
+from syncd.core.pairs import NewLatch
+from syncd.core.people import ContactId, Person
+from syncd.core.plan import Op, Operation
+from syncd.errors import BusyError, ConfigurationError, SyncdError, UsageError
+
+NOBODY: Final = ContactId(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was erased; `still_on` names links whose list still has the person."""
+
+    contacts: int
+    latched: bool
+    still_on: tuple[str, ...]
+
+
+def approve(world: World, run: str) -> int:
+    """Release what a run withheld, for 24 hours; return how many operations that are.
+
+    Raises:
+        UsageError: there is no such run, or it withheld nothing.
+    """
+    withheld = world.store.runs.withheld(run)
+    if withheld is None:
+        raise UsageError(f"There is no run {run!r}.", hint="See: syncd status")
+    if not withheld:
+        raise UsageError(
+            f"Run {run} has nothing withheld.", hint="Only what a run withheld can be approved."
+        )
+    until = (clock.now() + DAY).isoformat(timespec="microseconds")
+    world.store.runs.approve(run, at=stamp(), until=until)
+    return withheld
+
+
+def forget(world: World, address: str) -> Forgotten:
+    """Erase a person's data from the store, audit and history; a latch stays, as a hash.
+
+    Raises:
+        UsageError: nothing is known of that address.
+        BusyError: a run is under way, which may hold the person's data.
+    """
+    runs, key = world.store.runs, key_of(address)
+    with world.store.lock():
+        contacts = runs.contacts_of(key)
+        stories = runs.stories(key, contacts)
+        latches = runs.latches(world.store.consent.hashed(key), contacts)
+        if not (contacts or stories or latches):
+            raise UsageError("Nothing is known of that address.")
+        still_on = runs.links_on(contacts)
+        runs.forget(key, contacts)
+    return Forgotten(len(contacts), bool(latches), tuple(still_on))
+
+
+def rebase(world: World, link: str) -> int:
+    """Forget the pairs of a link that now points elsewhere; return how many. Consent stays."""
+    name = world.link(link).name
+    number = world.store.links.number(name)
+    if number is None:
+        return 0
+    with world.store.lock():
+        return world.store.links.rebase(number, world.scopes[name])
+
+
+def unsubscribe(world: World, link: str, address: str) -> str:
+    """Take a person off a list at their wish: latch first, then tell the list.
+
+    The latch holds from the moment this returns, whatever the list answers. While a run is
+    under way it, or the next one, tells the list.
+    """
+    chosen = world.link(link)
+    reaches = [chosen]
+    if chosen.consent.scope is ConsentScope.ACCOUNT:
+        reaches = [chosen, *(other for other in world.links if other.name != chosen.name)]
+    run = new_run_id()
+    person = Person.of(address, "", "")
+    if not person.key:
+        raise UsageError("An address is needed.")
+    waiting = [_latch(world, reached, person, run) for reached in reaches]
+    try:
+        with world.store.lock():
+            for open_link in waiting:
+                _tell(open_link)
+    except BusyError:
+        return (
+            "Latched: they are not subscribed again."
+            " The run that is under way tells the list, or the next one does."
+        )
+    except SyncdError as error:
+        return (
+            f"Latched: they are not subscribed again. The list could not be told yet ({error})."
+            " The next run tries again."
+        )
+    finally:
+        for open_link in waiting:
+            open_link.backend.close()
+    names = ", ".join(reached.name for reached in reaches)
+    return f"Unsubscribed from {names}; syncd never subscribes them again by itself."
+
+
+def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:
+    open_link = opened(world, link, run)
+    store, number = world.store, open_link.number
+    pair = store.pairs.of_key(number, person.key)
+    contacts = set(store.runs.contacts_with(person.key))
+    if pair is not None:
+        contacts.add(pair[0])
+    why = "unsubscribed by an operator, at the person's wish"
+    latches = [NewLatch(why, key=person.key)]
+    latches += [NewLatch(why, contact=contact) for contact in sorted(contacts)]
+    store.consent.latch(open_link.consent_number, latches, run=run, at=stamp())
+    contact, known = (pair[0], pair[1].base) if pair is not None else (NOBODY, person)
+    store.journal.wish(number, Operation(Op.UNSUBSCRIBE, contact, known, why), run=run, at=stamp())
+    return open_link
+
+
+def _tell(open_link: OpenLink) -> None:
+    list_id = open_link.store.links.list_id(open_link.number)
+    settle(open_link, open_link.link.list_id if list_id is None else list_id)
+
+
+def delete_list(world: World, link: str) -> str:
+    """Delete a link's list on its backend; the pairs end, consent stays.
+
+    Raises:
+        UsageError: no list of that link is known.
+    """
+    chosen = world.link(link)
+    with world.store.lock(), closing(world.open_backend(chosen.backend)) as backend:
+        number = world.store.links.number(chosen.name)
+        list_id = chosen.list_id
+        if list_id is None and number is not None:
+            list_id = world.store.links.list_id(number)
+        if list_id is None:
+            raise UsageError(f"Link {link} has no list yet.")
+        backend.delete_list(list_id)
+        ended = 0
+        if number is not None:
+            ended = world.store.links.rebase(number, world.scopes[chosen.name])
+    return (
+        f"The list of {link} is deleted; {ended} pairs ended. The next run makes it anew:"
+        " take the link out of the config if it shall stay away."
+    )
+
+
+def backup(world: World, target: Path) -> int:
+    """Copy the store to a new file while others work; return its size in bytes.
+
+    Raises:
+        ConfigurationError: the file exists, or can't be written.
+    """
+    try:
+        return world.store.backup(target)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The backup {target} can't be written: {error.strerror}.",
+            hint="Name a file that does not exist yet, in a folder that can be written.",
+        ) from error

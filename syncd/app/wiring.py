@@ -1,0 +1,126 @@
+"""Settings → objects: the one place that names the concrete edges."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from syncd import clock
+from syncd.app.world import World
+from syncd.backends import BACKENDS
+from syncd.backends.base import Retry
+from syncd.config.load import load
+from syncd.config.secrets import Secret
+from syncd.config.settings import BackendSettings, Settings
+from syncd.core.link import Link
+from syncd.errors import QuotaError
+from syncd.planfix.client import Options as PlanfixOptions
+from syncd.planfix.client import PlanfixClient
+from syncd.planfix.contacts import Planfix
+from syncd.ports import MemberSide
+from syncd.store.store import Store
+
+
+@contextmanager
+def open_world(
+    config: Path, *, progress: Callable[[int, int], None] | None = None
+) -> Iterator[World]:
+    """Load the config and open the store; both sides are reached when they are first needed.
+
+    `progress` is told the pages read and their number while a selection is read.
+
+    Raises:
+        ConfigurationError: the config is wrong, or the store can't be used.
+    """
+    loaded = load(config, {name: backend.Options for name, backend in BACKENDS.items()})
+    settings = loaded.settings
+    store = Store(settings.store.path)
+    planfix = _planfix(settings, store, progress)
+    backends = {backend.name: backend for backend in settings.backends}
+
+    def open_backend(name: str) -> MemberSide:
+        chosen = backends[name]
+        return BACKENDS[chosen.type](chosen.options, _retry(settings))
+
+    try:
+        yield World(
+            settings=settings,
+            warnings=loaded.warnings,
+            account=f"{settings.planfix.url} {settings.planfix.account}",
+            links=settings.links,
+            scopes={
+                link.name: _scope(settings, backends[link.backend], link) for link in settings.links
+            },
+            store=store,
+            planfix=planfix,
+            open_backend=open_backend,
+        )
+    finally:
+        planfix.close()
+        store.close()
+
+
+def _planfix(
+    settings: Settings, store: Store, progress: Callable[[int, int], None] | None
+) -> Planfix:
+    planfix, retry = settings.planfix, settings.retry
+    options = PlanfixOptions(
+        url=planfix.url,
+        account=planfix.account,
+        api_key=planfix.api_key.reveal(),
+        token=_text(planfix.token),
+        login=planfix.login or "",
+        password=_text(planfix.password),
+        signature_secret=_text(planfix.signature_secret) or None,
+        page_size=planfix.page_size,
+        requests_per_second=planfix.requests_per_second,
+        daily_calls=planfix.daily_calls,
+        timeout_s=retry.timeout,
+        attempts=retry.attempts,
+        wait_s=retry.wait,
+        max_wait_s=retry.max_wait,
+    )
+    budget = _Budget(store, planfix.daily_calls) if planfix.daily_calls else None
+    return Planfix(PlanfixClient(options, budget=budget), progress=progress)
+
+
+class _Budget:
+    """Counts our calls of the day in the store, so that every process shares one count."""
+
+    def __init__(self, store: Store, calls: int) -> None:
+        self._store = store
+        self._calls = calls
+
+    def spend(self) -> None:
+        """Count one call (QuotaError where the day's are used up)."""
+        today = clock.now().date().isoformat()
+        if not self._store.runs.spend(today, self._calls):
+            raise QuotaError(
+                f"The {self._calls} calls a day that [planfix] daily_calls allows are used up.",
+                hint="They come back at midnight UTC; or raise daily_calls.",
+            )
+
+
+def _retry(settings: Settings) -> Retry:
+    retry = settings.retry
+    return Retry(
+        attempts=retry.attempts,
+        wait_s=retry.wait,
+        max_wait_s=retry.max_wait,
+        timeout_s=retry.timeout,
+    )
+
+
+def _scope(settings: Settings, backend: BackendSettings, link: Link) -> str:
+    """Return what the pairs of a link are made with, as one text (guard 7)."""
+    options = backend.options
+    place = getattr(options, "url", None) or str(getattr(options, "path", ""))
+    planfix = settings.planfix
+    return json.dumps(
+        [planfix.url, planfix.account, backend.type, place, link.list_name, link.list_id],
+        ensure_ascii=False,
+    )
+
+
+def _text(secret: Secret | None) -> str:
+    return secret.reveal() if secret is not None else ""
