@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 from syncd.config.secrets import Surroundings, WrongValueError, came, has_control, read_secret
 from syncd.core.link import Selection
 
+_MANY: Final = 1_000_000_000
+"""The bound of numbers that have none of their own; the store can hold it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -60,9 +63,10 @@ def choice(words: Iterable[str]) -> Kind:
     return _text(wanted, read)
 
 
-def whole_number(low: int, high: int = 1_000_000_000) -> Kind:
+def whole_number(low: int, high: int = _MANY) -> Kind:
     """Make a kind of whole numbers within bounds."""
-    wanted = f"a whole number from {low} to {high}"
+    bounds = f", {low} or more" if high == _MANY else f" from {low} to {high}"
+    wanted = f"a whole number{bounds}"
 
     def read(value: object, _: Surroundings) -> int:
         if isinstance(value, bool) or not isinstance(value, int):

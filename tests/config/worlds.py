@@ -1,0 +1,84 @@
+"""A config to start from, and two types of backend as they declare their keys."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncd.config.load import Loaded, load
+from syncd.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    url: str = field(metadata={"help": "The service's address."})
+    token: str = field(
+        repr=False, metadata={"help": "The key that every request carries.", "secret": True}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    path: Path = field(metadata={"help": "The file that holds the lists."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseOptions:
+    domain: str | None = None
+    folder: Path | None = None
+
+
+BACKENDS = {"planfix-json": ServiceOptions, "embedded": FileOptions, "loose": LooseOptions}
+
+SECRET = "tr0ub4dor"  # in every config below, and in no message
+
+MINIMAL = {
+    "planfix": f"""
+url = "https://api.example.com/xml/"
+account = "acme"
+api_key = "{SECRET}-1"
+token = "{SECRET}-2"
+""",
+    "backends": f"""
+name = "news"
+type = "planfix-json"
+url = "https://lists.example.com/"
+token = "{SECRET}-3"
+""",
+    "links": """
+name = "customers"
+selection = "contact"
+backend = "news"
+list = "Customers"
+""",
+}
+
+
+def config(**sections: str) -> str:
+    """Return the minimal config with further sections, or others in place of its own."""
+    text = ""
+    for name, body in {**MINIMAL, **sections}.items():
+        header = name.replace("__", ".")
+        text += f"[[{header}]]" if header in {"backends", "links"} else f"[{header}]"
+        text += f"\n{body.strip()}\n"
+    return text
+
+
+def without(section: str, *keys: str, more: str = "") -> str:
+    """Return a section of the minimal config without some keys, with others instead."""
+    lines = MINIMAL[section].strip().split("\n")
+    kept = [line for line in lines if line.split(" = ")[0] not in keys]
+    return "\n".join([*kept, *more.strip().split("\n")])
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def loaded(folder: Path, text: str) -> Loaded:
+    return load(write(folder, text), BACKENDS)
+
+
+def settings(folder: Path, text: str) -> Settings:
+    return loaded(folder, text).settings
