@@ -1,0 +1,326 @@
+"""The life of the process: when to run, what the signals mean, what systemd is told.
+
+The main thread waits; a run is a thread of its own, so that a signal is heard and the
+watchdog fed however long a run takes.
+"""
+
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from types import FrameType
+from typing import Final, Protocol, Self
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from syncd import clock
+from syncd.errors import SyncdError
+
+_LONGEST_WAIT_S: Final = 30.0  # a clock that was set is noticed after so long
+_JUMP_S: Final = 60.0  # less is a clock being corrected, not set
+
+log = structlog.get_logger()
+
+
+class Timetable(Protocol):
+    """When to run next."""
+
+    def after(self, moment: datetime) -> datetime:
+        """Return the first time later than `moment`, in UTC."""
+
+
+class Every:
+    """Run at a fixed distance; no change of the clocks concerns it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._distance = timedelta(seconds=seconds)
+
+    def after(self, moment: datetime) -> datetime:
+        """Return the moment one distance later."""
+        return moment.astimezone(UTC) + self._distance
+
+
+class Cron:
+    """Run by a cron line, in a time zone (None: the machine's).
+
+    Where clocks go forward, a time that is left out runs at the same distance from midnight.
+    Where they go back, a line that names its hours runs once; one for every hour goes on.
+    """
+
+    def __init__(self, line: str, timezone: ZoneInfo | None) -> None:
+        # Slow to import, and nothing else of syncd needs it.
+        from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
+
+        self._trigger = CronTrigger.from_crontab(line, timezone)
+        self._names_hours = not line.split()[1].startswith("*")
+
+    def after(self, moment: datetime) -> datetime:
+        """Return the next time that the line names."""
+        while True:
+            found: datetime = self._trigger.get_next_fire_time(
+                None, moment.astimezone(UTC) + timedelta(microseconds=1)
+            )
+            moment = found.astimezone(UTC)
+            if not (self._names_hours and _told_again(found)):
+                return moment
+
+
+def _told_again(local: datetime) -> bool:
+    """Whether a clock that went back has shown this time before."""
+    first, second = local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+    return local.fold == 1 and first < second
+
+
+class Agenda:
+    """When the next run is due, and what asked for it."""
+
+    def __init__(self, timetable: Timetable, now: datetime, monotonic_s: float) -> None:
+        self.due = now
+        self._timetable = timetable
+        self._trigger = "start"
+        self._clocks = (now, monotonic_s)
+
+    def ask(self, now: datetime) -> None:
+        """Make a run due at once; asking twice asks for one."""
+        self.due, self._trigger = now, "signal"
+
+    def begin(self, now: datetime) -> str:
+        """Take the run that is due, and return what asked for it.
+
+        The next one counts from now: those missed since it was due are this one.
+        """
+        trigger, self._trigger = self._trigger, "schedule"
+        self.due = self._timetable.after(now)
+        return trigger
+
+    def follow(self, timetable: Timetable, now: datetime) -> None:
+        """Go by another timetable; what is due already stays so."""
+        self._timetable = timetable
+        self.due = min(self.due, timetable.after(now))
+
+    def look_at_clock(self, now: datetime, monotonic_s: float) -> int:
+        """Plan anew where the clock was set back, since what was due may now be years away.
+
+        Returns by how many seconds the clock was set since the last look; 0 where it was only
+        corrected, as time services do.
+        """
+        then, then_s = self._clocks
+        self._clocks = (now, monotonic_s)
+        jump_s = (now - then).total_seconds() - (monotonic_s - then_s)
+        if abs(jump_s) < _JUMP_S:
+            return 0
+        self.due = min(self.due, self._timetable.after(now))
+        return round(jump_s)
+
+
+class Work(Protocol):
+    """What the daemon is for, under one reading of the config."""
+
+    @property
+    def timetable(self) -> Timetable:
+        """When to run."""
+
+    def run(self, trigger: str, stop: Callable[[], bool]) -> str:
+        """Do one run, in a thread of its own; return a line for `systemctl status`.
+
+        `stop` says whether to end after the current batch.
+        """
+
+    def status(self, next_run: datetime) -> Mapping[str, object]:
+        """Return what to log for whoever asks how things stand; may be called during a run."""
+
+
+class Note(IntEnum):
+    """What a signal, or the end of a run, asks of the main thread; fits into a byte."""
+
+    ENDED = 0
+    STOP = signal.SIGTERM
+    INTERRUPT = signal.SIGINT
+    RELOAD = signal.SIGHUP
+    RUN = signal.SIGUSR1
+    STATUS = signal.SIGUSR2
+
+
+class Notes:
+    """Signals, and what the run's thread has to say, in the order they came.
+
+    Linux hands a signal to any thread; a main thread that waits for a lock would not hear of
+    it. So it waits for a socket, into which Python writes each signal's number at once.
+    """
+
+    def __init__(self) -> None:
+        self._out, self._in = socket.socketpair()
+
+    def __enter__(self) -> Self:
+        self._in.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._in.fileno(), warn_on_full_buffer=False)
+        self._handlers = {
+            number: signal.signal(number, lambda *_: None) for number in Note if number
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._in.close()
+        self._out.close()
+
+    def put(self, note: Note) -> None:
+        """Wake the main thread; from any thread."""
+        self._in.send(bytes([note]))
+
+    def get(self, timeout_s: float) -> Note | None:
+        """Wait for the next note, so long at most."""
+        self._out.settimeout(max(0.0, timeout_s))
+        try:
+            return Note(self._out.recv(1)[0])
+        except (TimeoutError, BlockingIOError):
+            return None
+
+
+def serve(load: Callable[[], Work]) -> None:
+    """Run at once, then as the timetable says, until SIGTERM or SIGINT.
+
+    `load` reads the config; SIGHUP calls it again.
+
+    Raises:
+        SyncdError: the first reading of the config failed.
+    """
+    with Notes() as notes:
+        Daemon(load, notes).live()
+
+
+class Daemon:
+    """One process's state: what to do next, and whether a run is under way."""
+
+    def __init__(self, load: Callable[[], Work], notes: Notes) -> None:
+        self._load = load
+        self._notes = notes
+        self._work = load()
+        self._agenda = Agenda(self._work.timetable, clock.now(), clock.monotonic_s())
+        self._run: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._beat_s = min(_LONGEST_WAIT_S, _watchdog_s() / 2)
+
+    def live(self) -> None:
+        """Wait, run and obey until asked to stop; a run under way ends its batch first."""
+        notify("READY=1", "STATUS=Started")
+        while self._run is not None or not self._stop.is_set():
+            self._obey(self._wait())
+            notify("WATCHDOG=1")
+            self._look_at_clock()
+            if self._idle and self._agenda.due <= clock.now():
+                self._begin()
+
+    @property
+    def _idle(self) -> bool:
+        return self._run is None and not self._stop.is_set()
+
+    def _wait(self) -> Note | None:
+        wait_s = self._beat_s
+        if self._idle:
+            wait_s = min(wait_s, (self._agenda.due - clock.now()).total_seconds())
+        return self._notes.get(wait_s)
+
+    def _obey(self, note: Note | None) -> None:
+        match note:
+            case Note.STOP | Note.INTERRUPT:
+                notify("STOPPING=1", "STATUS=Ending after the current batch")
+                self._stop.set()
+            case Note.RELOAD:
+                self._reload()
+            case Note.RUN:
+                self._agenda.ask(clock.now())
+            case Note.STATUS:
+                self._tell_status()
+            case Note.ENDED:
+                self._run = None
+            case None:
+                pass
+
+    def _begin(self) -> None:
+        trigger = self._agenda.begin(clock.now())
+        notify("STATUS=Running")
+        self._run = threading.Thread(target=self._carry_out, args=(self._work, trigger), name="run")
+        self._run.start()
+
+    def _carry_out(self, work: Work, trigger: str) -> None:
+        told = "failed"
+        try:
+            told = work.run(trigger, self._stop.is_set)
+        except SyncdError as error:
+            log.error("run.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
+        except Exception:  # the border of a run: the daemon lives on
+            log.exception("run.failed")
+        finally:
+            notify(f"STATUS=Last run: {told}; next at {self._agenda.due:%Y-%m-%d %H:%M:%S} UTC")
+            self._notes.put(Note.ENDED)
+
+    def _reload(self) -> None:
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(clock.monotonic_s() * 1_000_000)}")
+        try:
+            self._work = self._load()
+        except SyncdError as error:
+            log.error("config.refused", why=str(error), hint=error.hint)  # noqa: TRY400
+        else:
+            self._agenda.follow(self._work.timetable, clock.now())
+            log.info("config.read", next_run=self._agenda.due.isoformat())
+        notify("READY=1")
+
+    def _tell_status(self) -> None:
+        try:
+            told = self._work.status(self._agenda.due)
+        except SyncdError as error:
+            log.error("status.failed", why=str(error), hint=error.hint)  # noqa: TRY400
+        else:
+            log.info("status.told", running=self._run is not None, **told)
+
+    def _look_at_clock(self) -> None:
+        jump_s = self._agenda.look_at_clock(clock.now(), clock.monotonic_s())
+        if jump_s:
+            due = self._agenda.due
+            log.warning("clock.jumped", seconds=jump_s, next_run=due.isoformat())
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Within, SIGTERM and SIGINT only set what is yielded; a second one has its usual effect."""
+    asked = threading.Event()
+    before: dict[signal.Signals, signal._HANDLER] = {}
+
+    def note(number: int, _: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, note)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def notify(*lines: str) -> None:
+    """Tell systemd, as sd_notify(3) does; without $NOTIFY_SOCKET, nobody."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.settimeout(1)  # a systemd that is stuck must not hold up a run
+        name = "\0" + address[1:] if address.startswith("@") else address
+        out.sendto("\n".join(lines).encode(), name)
+
+
+def _watchdog_s() -> float:
+    """Return how often systemd wants to hear of us, as sd_watchdog_enabled(3) finds it."""
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    usec = int(os.environ.get("WATCHDOG_USEC", "0")) if ours else 0
+    return usec / 1_000_000 or math.inf
