@@ -1,0 +1,469 @@
+"""Problems over several keys, unknown ones, and the ways to a config."""
+
+import stat
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from syncd.config.load import find, load
+from syncd.config.reading import LATER_TYPES
+from syncd.errors import ConfigurationError
+from tests.config.worlds import (
+    BACKENDS,
+    MINIMAL,
+    SECRET,
+    config,
+    loaded,
+    settings,
+    without,
+    write,
+)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """Return what is wrong with a config, without the folder's name."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(folder, text)
+    assert caught.value.exit_code == 78
+    assert SECRET not in f"{caught.value} {caught.value.hint}"
+    return str(caught.value).replace(f"{folder}/", "").split("\n")
+
+
+SECOND_LINK = """
+[[links]]
+name = "others"
+selection = "company"
+backend = "news"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            config(planfix=MINIMAL["planfix"] + 'login = "robot"'),
+            "config.toml:6: [planfix] login: goes against token (line 5); keep one",
+        ),
+        (
+            config(planfix=MINIMAL["planfix"] + 'password = "p"'),
+            "config.toml:6: [planfix] password: goes against token (line 5); keep one",
+        ),
+        (
+            config(planfix=without("planfix", "token")),
+            "config.toml:1: [planfix]: has no way to log in; add token, or login and password",
+        ),
+        (
+            config(planfix=without("planfix", "token", more='login = "robot"')),
+            "config.toml:5: [planfix] login: needs password; add it, or use token instead",
+        ),
+        (
+            config(planfix=without("planfix", "token", more='password = "p"')),
+            "config.toml:5: [planfix] password: needs login; add it, or use token instead",
+        ),
+        (
+            config(retry='max_wait = "5s"\nwait = "6s"'),
+            "config.toml:18: [retry] wait: is longer than max_wait (line 17); raise that",
+        ),
+        (
+            config(retry='wait = "2m"'),
+            "config.toml:17: [retry] wait: is longer than max_wait (60s if not given); raise that",
+        ),
+        (
+            config(schedule='every = "15m"\ncron = "* * * * *"'),
+            "config.toml:18: [schedule] cron: goes against every (line 17); keep one",
+        ),
+        (
+            config() + '[[backends]]\nname = "news"\ntype = "embedded"\npath = "x"\n',
+            "config.toml:17: [[backends]] name: is taken (line 7); write another",
+        ),
+        (
+            config() + "[[backends]]\n" + MINIMAL["backends"].strip().replace('"news"', '"again"'),
+            "config.toml:16: [[backends]]: is the backend of line 8 once more; use that one's name",
+        ),
+        (
+            config() + SECOND_LINK.replace("others", "customers") + 'list = "X"',
+            "config.toml:18: [[links]] name: is taken (line 12); write another",
+        ),
+        (
+            config() + SECOND_LINK + 'list = "Customers"',
+            (
+                "config.toml:21: [[links]] list: is fed by another link (line 15); "
+                "give each its own list"
+            ),
+        ),
+        (
+            config(links=without("links", "list", more="list_id = 7"))
+            + SECOND_LINK
+            + 'list_id = "7"',
+            (
+                "config.toml:21: [[links]] list_id: is fed by another link (line 15); "
+                "give each its own list"
+            ),
+        ),
+        (
+            config() + SECOND_LINK,
+            "config.toml:17: [[links]]: lacks list; add its name, or list_id",
+        ),
+        (
+            config(links=without("links", "backend", more='backend = "mews"')),
+            'config.toml:15: [[links]] backend: is the name of no backend; did you mean "news"?',
+        ),
+        (
+            config(links=without("links", "backend", more='backend = "x"')),
+            (
+                "config.toml:15: [[links]] backend: is the name of no backend; "
+                "write the name of one, or add [[backends]]"
+            ),
+        ),
+        (
+            config(links__consent='unsubscribed = "No"'),
+            (
+                "config.toml:17: [links.consent] unsubscribed: needs field and subscribed; "
+                "write all three, or none"
+            ),
+        ),
+        (
+            config(links__consent="allow_planfix_release = true"),
+            (
+                "config.toml:17: [links.consent] allow_planfix_release: "
+                "needs field and its two values; take it out"
+            ),
+        ),
+    ],
+)
+def test_a_contradiction_names_its_lines(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+def test_the_two_values_of_a_consent_field_differ(tmp_path: Path) -> None:
+    consent = 'field = 1234\nsubscribed = "X"\nunsubscribed = "X"'
+
+    assert problems(tmp_path, config(links__consent=consent)) == [
+        (
+            "config.toml:17: [links.consent] field: this version does not write consent back to "
+            "Planfix yet; take it out, with subscribed and unsubscribed"
+        ),
+        (
+            "config.toml:18: [links.consent] subscribed: is the same as unsubscribed (line 19); "
+            "write two values"
+        ),
+    ]
+
+
+def test_two_links_may_use_one_list_name_on_two_backends(tmp_path: Path) -> None:
+    other = '[[backends]]\nname = "own"\ntype = "embedded"\npath = "x"\n'
+    second = SECOND_LINK.replace('"news"', '"own"') + 'list = "Customers"'
+
+    assert len(settings(tmp_path, config() + other + second).links) == 2
+
+
+def test_a_link_may_have_a_list_name_and_an_id(tmp_path: Path) -> None:
+    link = settings(tmp_path, config(links=MINIMAL["links"] + "list_id = 7")).links[0]
+
+    assert (link.list_name, link.list_id) == ("Customers", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            config(planfix=MINIMAL["planfix"] + "page_sise = 7"),
+            'config.toml:6: [planfix] page_sise: is not known; did you mean "page_size"?',
+        ),
+        (
+            config(log="colour = true"),
+            "config.toml:17: [log] colour: is not known; known are format, level",
+        ),
+        (
+            config(links__limits="removal = 7"),
+            'config.toml:17: [links.limits] removal: is not known; did you mean "removals"?',
+        ),
+        (
+            config(links__limits='"re\\nmoval" = 7'),
+            "config.toml:17: [links.limits] 're\\nmoval': is not known; did you mean \"removals\"?",
+        ),
+        (
+            config(backends=MINIMAL["backends"] + 'path = "x"'),
+            "config.toml:11: [[backends]] path: is not known; known are name, token, type, url",
+        ),
+        (config(stor="x = 1"), 'config.toml:16: [stor]: is not known; did you mean "store"?'),
+        (
+            config(reciever="x = 1"),
+            'config.toml:16: [reciever]: is not known; did you mean "receiver"?',
+        ),
+        (
+            "colour = 1\n" + config(),
+            (
+                "config.toml:1: [colour]: is not known; "
+                "known are alerts, backends, links, log, planfix, retry, schedule, store"
+            ),
+        ),
+        ("log = 7\n" + config(), "config.toml:1: [log]: is a whole number; write one [log]"),
+        ("[[log]]\n" + config(), "config.toml:1: [log]: is a list; write one [log]"),
+        (
+            "[links]\n" + config().split("[[links]]")[0],
+            "config.toml:1: [links]: is a table; write [[links]]",
+        ),
+        (
+            config().split("[[backends]]")[1].join(["[[backends]]", ""]),
+            "config.toml:1: [planfix]: is missing; add it, with url, account, api_key",
+        ),
+        (
+            config(planfix=without("planfix", "account")),
+            "config.toml:1: [planfix]: lacks account; add it: text",
+        ),
+        (
+            config(backends=without("backends", "token")),
+            "config.toml:6: [[backends]]: lacks token; add it: a secret",
+        ),
+        (
+            config(links__consent="field = 7").replace("field", "scope"),
+            'config.toml:17: [links.consent] scope: is a whole number; write "link" or "account"',
+        ),
+        (
+            config(links=MINIMAL["links"] + 'direction = "tolist"'),
+            'config.toml:16: [[links]] direction: is no known word; did you mean "to-list"?',
+        ),
+        (
+            config(backends='name = "news"\ntype = "planfix_json"'),
+            'config.toml:8: [[backends]] type: is no known word; did you mean "planfix-json"?',
+        ),
+    ],
+)
+def test_what_is_unknown_missing_or_of_another_type_is_told(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "what"),
+    [
+        (config(receiver='listen = "127.0.0.1:1"'), "16: [receiver]", "take pushes"),
+        (config() + '[[sms]]\nname = "g"\n', "16: [sms]", "send SMS"),
+        (config(alerts='sms = { via = "g" }'), "17: [alerts] sms", "send SMS"),
+        (
+            config(links=MINIMAL["links"] + 'direction = "both"'),
+            "16: [[links]] direction",
+            "carry changes from a list to Planfix",
+        ),
+        (
+            config(links=MINIMAL["links"] + 'direction = "to-planfix"'),
+            "16: [[links]] direction",
+            "carry changes from a list to Planfix",
+        ),
+        (
+            config(links__consent='field = 7\nsubscribed = "Y"\nunsubscribed = "N"'),
+            "17: [links.consent] field",
+            "write consent back to Planfix",
+        ),
+        *(
+            (
+                config(backends=f'name = "news"\ntype = "{kind}"\npassword = "{SECRET}"'),
+                "8: [[backends]] type",
+                "have it",
+            )
+            for kind in LATER_TYPES
+        ),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused(
+    tmp_path: Path, text: str, place: str, what: str
+) -> None:
+    [problem] = problems(tmp_path, text)
+
+    assert problem.startswith(f"config.toml:{place}: this version does not {what} yet; ")
+
+
+def test_a_type_of_backend_is_there_as_soon_as_it_is_declared(tmp_path: Path) -> None:
+    path = write(tmp_path, config(backends='name = "news"\ntype = "mailman3"'))
+
+    found = load(path, {"mailman3": BACKENDS["loose"]}).settings
+
+    assert found.backends[0].type == "mailman3"
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = config(
+        planfix=without("planfix", "url", "account", more='url = "x"'),
+        log='level = "loud"',
+        backends=without("backends", "type", more='type = "smoke"'),
+        links=without("links", "list", "selection"),
+    )
+
+    found = problems(tmp_path, text)
+
+    assert [problem.split(": ")[:2] for problem in found] == [
+        ["config.toml:1", "[planfix]"],
+        ["config.toml:4", "[planfix] url"],
+        ["config.toml:9", "[[backends]] type"],
+        ["config.toml:10", "[[links]]"],
+        ["config.toml:10", "[[links]]"],
+        ["config.toml:14", "[log] level"],
+    ]
+
+
+def test_backends_and_links_may_be_written_inline(tmp_path: Path) -> None:
+    text = """
+    links = []
+    backends = [
+      { name = "a", type = "embedded", path = "x" },
+      { name = "b", type = "embedded", path = 7 },
+    ]
+    planfix.url = "https://api.example.com/xml/"
+    planfix.account = "acme"
+    planfix.api_key = "k"
+    planfix.token = "t"
+    """
+
+    [problem] = problems(tmp_path, text)
+
+    assert problem == "config.toml:5: [[backends]] path: is a whole number; write a path"
+
+
+def test_a_config_with_a_secret_that_others_can_read_gets_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path, config())
+
+    for mode, warned in ((0o600, 0), (0o640, 1), (0o604, 1), (0o620, 0)):
+        path.chmod(mode)
+        warnings = load(path, BACKENDS).warnings
+        assert len(warnings) == warned
+        assert all(f"chmod 600 {path}" in text for text in warnings)
+        assert SECRET not in str(warnings)
+
+
+def test_a_config_that_only_points_to_its_secrets_may_be_read_by_anybody(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET, encoding="utf-8")
+    text = config()
+    for number in (1, 2, 3):
+        text = text.replace(f'"{SECRET}-{number}"', '{ file = "key" }')
+    path = write(tmp_path, text)
+    path.chmod(path.stat().st_mode | stat.S_IROTH)
+
+    assert load(path, BACKENDS).warnings == ()
+
+
+def test_credentials_and_variables_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("one\n", encoding="utf-8")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("NEWS_TOKEN", "two")
+    text = config(
+        planfix=without("planfix", "token", more='token = { credential = "key" }'),
+        backends=without("backends", "token", more='token = { env = "NEWS_TOKEN" }'),
+    )
+
+    found = settings(tmp_path, text)
+
+    assert found.planfix.token is not None
+    assert found.planfix.token.reveal() == "one"
+    assert found.backends[0].options.token == "two"
+
+
+def test_the_config_is_found_as_asked_for_then_by_the_environment_then_in_etc() -> None:
+    environ = {"SYNCD_CONFIG": "/b"}
+
+    assert find("/a", environ) == Path("/a")
+    assert find(None, environ) == Path("/b")
+    assert find(None, {"SYNCD_CONFIG": ""}) == Path("/etc/syncd/config.toml")
+
+
+def check(folder: Path, text: str) -> None:
+    """Load a config that may be anything: only one kind of error may come of it."""
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    try:
+        load(path, BACKENDS)
+    except ConfigurationError as error:
+        assert SECRET not in str(error)  # noqa: PT017  (most texts raise, a few load)
+
+
+anything = hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
+
+words = st.sampled_from(
+    [
+        "planfix",
+        "links",
+        "backends",
+        "limits",
+        "consent",
+        "token",
+        "url",
+        "type",
+        "name",
+        "field",
+        "cron",
+        "list",
+        "list_id",
+        "every",
+        "wait",
+        "command",
+        "direction",
+        "a b",
+        "é",
+        "",
+        "file",
+    ]
+)
+scalars = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.sampled_from(["both", "embedded", "mailman3", "planfix-json", "http://[", "filter:", "1s"]),
+    st.sampled_from(["* * * * *", "0 0 l x ?", "1-0 */0 last mon-x 5th", "\x7f", "../..", SECRET]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def toml(value: object) -> str:
+    """Write a value as TOML on one line."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return '"' + "".join(f"\\U{ord(char):08x}" for char in value) + '"'
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{toml(key)} = {toml(v)}" for key, v in value.items()) + "}"
+        case _:
+            return str(value)
+
+
+@anything
+@given(st.text(max_size=200) | st.text("[]{}=\"'#.,\\\n\r \tab1_-", max_size=60))
+def test_no_text_raises_anything_else(tmp_path: Path, text: str) -> None:
+    check(tmp_path, text)
+
+
+@anything
+@given(st.dictionaries(words, values, max_size=5))
+def test_no_toml_raises_anything_else(tmp_path: Path, document: dict[str, object]) -> None:
+    check(tmp_path, "\n".join(f"{toml(key)} = {toml(v)}" for key, v in document.items()))
+
+
+@anything
+@given(st.sampled_from(sorted(MINIMAL)), words, values)
+def test_no_value_of_a_key_raises_anything_else(
+    tmp_path: Path, section: str, key: str, value: object
+) -> None:
+    check(tmp_path, config(**{section: without(section, key, more=f"{toml(key)} = {toml(value)}")}))
+
+
+@anything
+@given(st.text(string.printable[:95], max_size=20), st.text("0123456789*/-,lastmonjan ?#thx"))
+def test_no_schedule_raises_anything_else(tmp_path: Path, timezone: str, cron: str) -> None:
+    check(tmp_path, config(schedule=f"timezone = {toml(timezone)}\ncron = {toml(cron)}"))
