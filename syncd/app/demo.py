@@ -4,15 +4,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from syncd.app import look
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
 from syncd.app.world import World
-from syncd.core.people import Member
 from syncd.core.report import LinkReport, RunReport
 from syncd.simulator.planfix import SimulatedPlanfix
+
+if TYPE_CHECKING:
+    from syncd.core.people import Member
 
 CONTACTS: Final = 243
 _LINK: Final = "customers"

@@ -18,7 +18,7 @@ from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
 from syncd.core.journal import fingerprint, signature
 from syncd.core.link import Link
-from syncd.core.pairs import Standing
+from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId
 from syncd.core.plan import (
     End,
@@ -224,11 +224,11 @@ def _plan(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> _Plan:
         certified=sweep.certified,
     )
     _spread_latches(open_link, standing)
+    planner = _Planner(open_link, frozenset(approved))
     with store.journal.drafting(
         number, open_link.snapshot.id, run=open_link.run, at=stamp(), keep=not dry_run
     ) as draft:
-        planner = _Planner(open_link, draft, frozenset(approved))
-        draft.write(planner.operations(standing))
+        draft.write(planner.operations(draft.rows(standing)))
         tally = Tally(
             pairs=pairs,
             read=sweep.read,
@@ -236,17 +236,14 @@ def _plan(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> _Plan:
             removed_lately=removed_lately,
             losing=planner.losing,
         )
-        return planner.judged(tally, keep_operations=dry_run)
+        return planner.judged(draft, tally, keep_operations=dry_run)
 
 
 class _Planner:
     """Turns the engine's steps into a draft, counting what the guards want to know."""
 
-    def __init__(
-        self, open_link: OpenLink, draft: "Draft", approved: frozenset[tuple[object, ...]]
-    ) -> None:
-        self._open_link = open_link
-        self._draft = draft
+    def __init__(self, open_link: OpenLink, approved: frozenset[tuple[object, ...]]) -> None:
+        self._limits = open_link.link.limits
         self._approved = approved
         self._latches = latches_of(open_link)
         self._quarantined = open_link.store.journal.quarantined(open_link.number)
@@ -258,9 +255,9 @@ class _Planner:
         self.removals = 0
         self.losing: Counter[Loses] = Counter()
 
-    def operations(self, standing: dict[ContactId, Standing]) -> Iterator[tuple[Operation, bool]]:
+    def operations(self, rows: Iterator[Row]) -> Iterator[tuple[Operation, bool]]:
         """Yield every operation to journal, with whether a person approved it."""
-        for step in reconcile(self._draft.rows(standing), self._latches):
+        for step in reconcile(rows, self._latches):
             match step:
                 case Operation() if self._rests(step):
                     self._resting.add(step.contact)
@@ -293,10 +290,10 @@ class _Planner:
         for loss in operation.loses:
             self.losing[loss] += 1
 
-    def judged(self, tally: Tally, *, keep_operations: bool) -> _Plan:
+    def judged(self, draft: "Draft", tally: Tally, *, keep_operations: bool) -> _Plan:
         """Judge the draft, withhold what must wait, and carry out what needs no call."""
-        plan, draft = self._plan, self._draft
-        plan.verdict = judge(tally, self._open_link.link.limits)
+        plan = self._plan
+        plan.verdict = judge(tally, self._limits)
         swaps_wait = Loses.OLD_ADDRESS in plan.verdict.losses
         draft.repoint(
             [

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.pairs import Row
-from syncd.core.people import ContactId, Person
+from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import Held, Loses, Op, Operation, Repoint, Step, Suppressed
 from syncd.engine.diff import names_lost
 from syncd.engine.table import Action
@@ -258,8 +258,9 @@ def _rename_in_place(
 
 
 def _is_free(t: Tangled) -> bool:
-    """Whether a latched group leaves this one alone: it wants nothing and gives nothing up."""
-    return t.row.pair is None and t.latched
+    """Whether a latched group leaves this one alone: it has no member that could be hurt."""
+    pair = t.row.pair
+    return t.latched and (pair is None or pair.status is MemberStatus.UNSUBSCRIBED)
 
 
 def _reach(start: ContactId, neighbours: Mapping[ContactId, set[ContactId]]) -> set[ContactId]:

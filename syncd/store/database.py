@@ -93,15 +93,17 @@ class Database:
         return engine
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """Commit what is done inside, or nothing of it.
+    def transaction(self, *, keep: bool = True) -> Iterator[Connection]:
+        """Commit what is done inside, or nothing of it; nothing too where `keep` is false.
 
         Raises:
             TemporaryError: the disk is full, or another process holds the file too long.
         """
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection, connection.begin() as transaction:
                 yield connection
+                if not keep:
+                    transaction.rollback()
         except OperationalError as error:
             raise TemporaryError(
                 f"The store {self.path} can't be written: {_reason(error)}.",

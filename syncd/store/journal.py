@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
 from syncd.core.journal import Ended, Entry, State, fingerprint
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import Row, Standing
@@ -121,13 +119,8 @@ class Journal:
         self, link: LinkNumber, selection: int, *, run: str, at: str, keep: bool
     ) -> Iterator[Draft]:
         """Make a plan in one transaction; it is thrown away where `keep` is false."""
-        with self._database.transaction() as connection:
-            draft = Draft(driver(connection), link, selection, run=run, at=at)
-            if keep:
-                yield draft
-                return
-            with _thrown_away(connection):
-                yield draft
+        with self._database.transaction(keep=keep) as connection:
+            yield Draft(driver(connection), link, selection, run=run, at=at)
 
     def drop_planned(self, link: LinkNumber) -> None:
         """Drop what a run that ended had planned; wishes of people to leave stay."""
@@ -205,9 +198,11 @@ class Journal:
             gone = []
             for e in ended:
                 op = e.entry.operation
-                if e.state is State.FAILED or op.op is Op.UNSUBSCRIBE:
+                if e.state is State.FAILED:
                     continue
-                if op.op is Op.REMOVE:
+                if op.op is Op.UNSUBSCRIBE:
+                    pairs.mark_unsubscribed(raw, link, op.contact)
+                elif op.op is Op.REMOVE:
                     gone.append(op.contact)
                 else:
                     kept.append((op.contact, op.person, e.status, e.reference))
@@ -269,15 +264,6 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     person = Person(address, key, first, last)
     operation = Operation(Op(op), contact, person, why, old_address, old_key, Loses(loses), after)
     return Entry(number, operation, batch)
-
-
-@contextmanager
-def _thrown_away(connection: Connection) -> Iterator[None]:
-    savepoint = connection.begin_nested()
-    try:
-        yield
-    finally:
-        savepoint.rollback()
 
 
 def _quarantine(

@@ -116,6 +116,14 @@ def keep(
     )
 
 
+def mark_unsubscribed(raw: sqlite3.Connection, link: LinkNumber, contact: ContactId) -> None:
+    """Remember that the member of a contact has left at their own wish."""
+    raw.execute(
+        "UPDATE pair SET status = ? WHERE link = ? AND contact = ?",
+        (MemberStatus.UNSUBSCRIBED.value, link, contact),
+    )
+
+
 def end(raw: sqlite3.Connection, link: LinkNumber, ended: list[ContactId]) -> None:
     """End pairs; contacts that no page shows and nobody is paired with go too."""
     raw.executemany("DELETE FROM pair WHERE link = ? AND contact = ?", [(link, c) for c in ended])
