@@ -32,7 +32,7 @@ def check_rules(
 
 
 def _check_login(reading: Reading, planfix: Table) -> None:
-    if not planfix.raw:
+    if not planfix.values:  # the section itself is missing, which has been told
         return
     login = [key for key in ("login", "password") if key in planfix.raw]
     if "token" in planfix.raw:

@@ -307,6 +307,18 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
     ]
 
 
+def test_an_empty_section_is_told_all_that_it_lacks(tmp_path: Path) -> None:
+    assert problems(tmp_path, "[planfix]\n") == [
+        "config.toml:1: [planfix]: has no way to log in; add token, or login and password",
+        "config.toml:1: [planfix]: lacks account; add it: text",
+        "config.toml:1: [planfix]: lacks api_key; add it: a secret",
+        (
+            "config.toml:1: [planfix]: lacks url; add it: "
+            "an https:// address (http:// for this machine only)"
+        ),
+    ]
+
+
 def test_backends_and_links_may_be_written_inline(tmp_path: Path) -> None:
     text = """
     links = []
