@@ -15,7 +15,6 @@ from syncd.config.settings import BackendSettings, Settings
 from syncd.core.link import Link
 from syncd.errors import QuotaError
 from syncd.planfix.client import Options as PlanfixOptions
-from syncd.planfix.client import PlanfixClient
 from syncd.planfix.contacts import Planfix
 from syncd.ports import MemberSide
 from syncd.store.store import Store
@@ -81,7 +80,7 @@ def _planfix(
         max_wait_s=retry.max_wait,
     )
     budget = _Budget(store, planfix.daily_calls) if planfix.daily_calls else None
-    return Planfix(PlanfixClient(options, budget=budget), progress=progress)
+    return Planfix(options, budget=budget, progress=progress)
 
 
 class _Budget:
