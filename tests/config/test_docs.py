@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from syncd.backends import BACKENDS
 from syncd.config.load import load
 from syncd.config.secrets import Surroundings
 from syncd.config.settings import (
@@ -21,19 +22,19 @@ from syncd.config.settings import (
 from syncd.core.link import Link, Selection
 from tests.config.tables import table_of
 from tests.config.test_settings import NOT_YET
-from tests.config.worlds import BACKENDS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+
+OPTIONS = {name: backend.Options for name, backend in BACKENDS.items()}
 
 ROWS: dict[str, tuple[Row, ...]] = {
     **{f"[{name}]": rows_of(cls) for name, cls in SECTIONS.items()},
     **{f"[[{name}]]": rows_of(cls) for name, cls in ARRAYS.items()},
     "[links.limits]": rows_of(LimitKeys),
     "[links.consent]": rows_of(ConsentKeys),
-    'type = "planfix-json"': rows_of_options(BACKENDS["planfix-json"]),
-    'type = "embedded"': rows_of_options(BACKENDS["embedded"]),
+    **{f'type = "{name}"': rows_of_options(options) for name, options in OPTIONS.items()},
 }
 
 
@@ -98,7 +99,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
     for name in ("planfix-api-key", "planfix-token", "news-token"):
         (tmp_path / name).write_text("secret\n", encoding="utf-8")
 
-    found = load(path, BACKENDS)
+    found = load(path, OPTIONS)
 
     assert found.warnings == ()
     assert found.settings.links == (
