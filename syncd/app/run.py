@@ -13,6 +13,7 @@ import structlog
 
 from syncd import clock
 from syncd.app.apply import Applied, Applier, latches_of, stamp
+from syncd.app.close import close
 from syncd.app.confirm import confirm
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DAY: Final = timedelta(hours=24)
-AUDIT_KEPT: Final = timedelta(days=400)
-WITHHELD_KEPT: Final = timedelta(days=7)
 
 
 def run_once(
@@ -72,7 +71,7 @@ def run_once(
                     report.links += _run_selection(world, tuple(group), report, stop)
                 report.links.sort(key=lambda done: [link.name for link in chosen].index(done.link))
                 report.finished = clock.now()
-                _close(world, report)
+                close(world, report)
         except SyncdError as error:
             report.failure = _failure(error)
             log.warning("run.failed", error=str(error))
@@ -384,17 +383,6 @@ def _ensure_list(open_link: OpenLink) -> ListId:
         raise
     links.answered(number, created)
     return created
-
-
-def _close(world: World, report: RunReport) -> None:
-    """Remember how the run ended; once a day, forget what is older than the audit keeps."""
-    now = clock.now()
-    world.store.runs.end(report, at=stamp())
-    if world.store.runs.first_of_day(now.date().isoformat()):
-        world.store.journal.prune(
-            audit_before=(now - AUDIT_KEPT).isoformat(timespec="microseconds"),
-            withheld_before=(now - WITHHELD_KEPT).isoformat(timespec="microseconds"),
-        )
 
 
 def _log_closed(report: LinkReport) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syncd import clock
+from syncd.alerts import CommandAlert
 from syncd.app.world import World
 from syncd.backends import BACKENDS
 from syncd.backends.base import Retry
@@ -53,6 +54,8 @@ def open_world(
             store=store,
             planfix=planfix,
             open_backend=open_backend,
+            alert=CommandAlert(settings.alerts.command).tell,
+            after_failures=settings.alerts.after_failures,
         )
     finally:
         planfix.close()

@@ -1,6 +1,6 @@
 """What a run is given: the store, both sides, and the settings it needs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ class World:
     """Everything outside the engine, opened; made by `wiring`.
 
     `account` names the Planfix account a snapshot belongs to. `open_backend` opens a service
-    anew, so that what it counts begins with each run. `scopes` says, per link, what its pairs
+    anew, so that what it counts begins with each run. `alert` tells a person that a run was
+    refused, or that `after_failures` runs in a row failed. `scopes` says, per link, what its pairs
     are made with (guard 7).
     """
 
@@ -30,6 +31,8 @@ class World:
     store: "Store"
     planfix: ContactSide
     open_backend: Callable[[str], MemberSide]
+    alert: Callable[[Mapping[str, Any]], None] = lambda _: None
+    after_failures: int = 3
 
     def chosen(self, names: Sequence[str]) -> tuple[Link, ...]:
         """Return the links of these names, or all.

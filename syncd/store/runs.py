@@ -77,6 +77,17 @@ class Runs:
             found: dict[str, Any] = json.loads(row.document)
             return found
 
+    def outcomes(self, count: int) -> list[str]:
+        """Return how the last runs ended, the latest first; dry runs don't count."""
+        query = (
+            select(RunRow.outcome)
+            .where(col(RunRow.finished).is_not(None), col(RunRow.dry_run).is_(False))
+            .order_by(col(RunRow.started).desc())
+            .limit(count)
+        )
+        with self._database.session() as session:
+            return [outcome or "" for outcome in session.exec(query)]
+
     def findings(self, run: str, link: str) -> list[list[str]]:
         """Return why a run was refused: guard, message and hint of each finding."""
         with self._database.session() as session:
