@@ -7,7 +7,8 @@ from typing import Final
 
 from syncd import clock
 from syncd.app.apply import stamp
-from syncd.app.run import DAY, new_run_id, opened
+from syncd.app.plan import DAY
+from syncd.app.run import new_run_id, opened
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
 from syncd.core.address import key_of
