@@ -8,6 +8,7 @@
     │   ├── AmbiguousError    69  sent, but the answer is lost: look before repeating
     │   └── QuotaError        69  the account's calls are used up
     ├── BusyError             75  another run holds the lock
+    ├── StoppedError          75  asked to stop before the end
     └── ItemError              1  this contact is quarantined, the rest go on
 
 What is expected (withheld, held, a stopped link) is a value in a report and no error.
@@ -82,6 +83,13 @@ class QuotaError(TemporaryError):
 
 class BusyError(SyncdError):
     """Another run holds the store's lock."""
+
+    kind = Kind.TEMPORARY
+    exit_code = 75
+
+
+class StoppedError(SyncdError):
+    """Somebody asked us to stop; what is not done yet waits for the next run."""
 
     kind = Kind.TEMPORARY
     exit_code = 75

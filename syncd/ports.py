@@ -1,6 +1,6 @@
 """What a run needs from outside, as Protocols: the seams between engine, edges and app."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,11 +156,16 @@ class ContactSide(Protocol):
     """Planfix, as far as a run of one direction needs it."""
 
     def sweep(
-        self, selection: Selection, snapshot: SnapshotWriter, page_size: int | None = None
+        self,
+        selection: Selection,
+        snapshot: SnapshotWriter,
+        *,
+        stop: Callable[[], bool],
     ) -> SweepReport:
-        """Read a selection whole.
+        """Read a selection whole; `stop` is asked before each page.
 
         Raises:
+            StoppedError: it said so.
             TemporaryError, AuthenticationError, ConfigurationError: a page could not be had.
         """
 

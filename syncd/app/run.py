@@ -20,7 +20,7 @@ from syncd.core.plan import (
     Op,
 )
 from syncd.core.report import Failure, LinkReport, RunReport
-from syncd.errors import AmbiguousError, ConfigurationError, SyncdError
+from syncd.errors import AmbiguousError, ConfigurationError, StoppedError, SyncdError
 from syncd.ports import ListId, SweepReport
 
 log = structlog.get_logger()
@@ -65,12 +65,14 @@ def _run_selection(
     world: World, links: tuple[Link, ...], report: RunReport, stop: Callable[[], bool]
 ) -> Iterator[LinkReport]:
     """Bring every link of one selection in step; they share one sweep."""
-    reading = _Reading(world, links[0])
+    reading = _Reading(world, links[0], stop)
     for link in links:
         done = LinkReport(link=link.name)
         with structlog.contextvars.bound_contextvars(link=link.name):
             try:
                 _run_link(world, link, reading, done, report=report, stop=stop)
+            except StoppedError:
+                done.stopped = True
             except SyncdError as error:
                 done.failure = _failure(error)
             except Exception:
@@ -83,17 +85,18 @@ def _run_selection(
 class _Reading:
     """The sweep that the links of one selection share: made when the first of them needs it."""
 
-    def __init__(self, world: World, link: Link) -> None:
+    def __init__(self, world: World, link: Link, stop: Callable[[], bool]) -> None:
         self._planfix = world.planfix
         self._selection = link.selection
         self._snapshot = world.store.snapshot(world.account, link.selection)
+        self._stop = stop
         self._sweep: SweepReport | SyncdError | None = None
 
     def sweep(self) -> SweepReport:
         """Read the selection, once; a failure is every link's."""
         if self._sweep is None:
             try:
-                self._sweep = self._planfix.sweep(self._selection, self._snapshot)
+                self._sweep = self._planfix.sweep(self._selection, self._snapshot, stop=self._stop)
             except SyncdError as error:
                 self._sweep = error
         if isinstance(self._sweep, SyncdError):
@@ -121,7 +124,7 @@ def _run_link(
             done.findings = (refusal,)
             return
         if not report.dry_run:
-            settle(open_link, world.store.links.list_id(open_link.number))
+            settle(open_link, link.list_id or world.store.links.list_id(open_link.number))
         _compare_and_apply(open_link, reading.sweep(), done, dry_run=report.dry_run, stop=stop)
 
 

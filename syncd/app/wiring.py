@@ -10,7 +10,7 @@ from syncd.alerts import CommandAlert
 from syncd.app.world import World
 from syncd.backends import BACKENDS
 from syncd.backends.base import Retry
-from syncd.config.load import load
+from syncd.config.load import Loaded, load
 from syncd.config.secrets import Secret
 from syncd.config.settings import BackendSettings, Settings
 from syncd.core.link import Link
@@ -21,18 +21,28 @@ from syncd.ports import MemberSide
 from syncd.store.store import Store
 
 
+def read_config(config: Path) -> Loaded:
+    """Read the config, whatever backends it names.
+
+    Raises:
+        ConfigurationError: the config is wrong.
+    """
+    return load(config, {name: backend.Options for name, backend in BACKENDS.items()})
+
+
 @contextmanager
 def open_world(
-    config: Path, *, progress: Callable[[int, int], None] | None = None
+    config: Path | Loaded, *, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[World]:
     """Load the config and open the store; both sides are reached when they are first needed.
 
+    A config that was read already is not read again: a daemon keeps the one it has.
     `progress` is told the pages read and their number while a selection is read.
 
     Raises:
         ConfigurationError: the config is wrong, or the store can't be used.
     """
-    loaded = load(config, {name: backend.Options for name, backend in BACKENDS.items()})
+    loaded = config if isinstance(config, Loaded) else read_config(config)
     settings = loaded.settings
     store = Store(settings.store.path)
     planfix = _planfix(settings, store, progress)

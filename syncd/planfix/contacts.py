@@ -5,7 +5,7 @@ use ask of programs. Only what is given is sent; an absent value stays as it is,
 element would blank it (assumed).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from syncd.core.link import Selection
@@ -54,15 +54,25 @@ class Planfix:
     # What a run needs.
 
     def sweep(
-        self, selection: Selection, snapshot: SnapshotWriter, page_size: int | None = None
+        self,
+        selection: Selection,
+        snapshot: SnapshotWriter,
+        *,
+        stop: Callable[[], bool] = lambda: False,
     ) -> SweepReport:
-        """Read a selection whole.
+        """Read a selection whole; `stop` is asked before each page.
 
         Raises:
+            StoppedError: it said so.
             TemporaryError, AuthenticationError, ConfigurationError: a page could not be had.
         """
         return sweeping.sweep(
-            self._client, selection, snapshot, page_size or self._page_size, self._progress
+            self._client,
+            selection,
+            snapshot,
+            self._page_size,
+            progress=self._progress,
+            stop=stop,
         )
 
     def sweep_ids(self, selection: Selection, page_size: int) -> tuple[frozenset[ContactId], bool]:

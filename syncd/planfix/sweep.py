@@ -14,6 +14,7 @@ import structlog
 
 from syncd.core.link import Selection
 from syncd.core.people import ContactId
+from syncd.errors import StoppedError
 from syncd.planfix.client import PlanfixClient, UnreadablePageError
 from syncd.ports import ReadContact, Remembered, SnapshotWriter, SweepReport
 from syncd.wire import planfix_xml as xml
@@ -35,16 +36,19 @@ def sweep(
     selection: Selection,
     snapshot: SnapshotWriter,
     page_size: int,
+    *,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> SweepReport:
     """Read a selection whole into its snapshot, up to three times until it is certified.
 
     Raises:
+        StoppedError: `stop`, asked before each page, said so.
         TemporaryError, AuthenticationError, ConfigurationError: a page could not be had.
     """
     calls, changed, passes = 0, False, 0
     while True:
-        reading = _Pass(client, selection, snapshot, page_size, progress)
+        reading = _Pass(client, selection, snapshot, page_size, progress, stop)
         reading.run()
         calls += reading.calls
         changed = changed or reading.changed
@@ -101,6 +105,7 @@ class _Pass:
     snapshot: SnapshotWriter
     page_size: int
     progress: Progress | None
+    stop: Callable[[], bool]
 
     total: int = 0
     totals: set[int] = field(default_factory=set)
@@ -116,6 +121,8 @@ class _Pass:
         more = True
         while more:
             number += 1
+            if self.stop():
+                raise StoppedError("Asked to stop while contacts were being read.")
             page = self._page(number)
             self._note(number, page)
             if self.progress is not None:
