@@ -21,13 +21,17 @@ class Op(StrEnum):
 
 
 class Loses(IntFlag):
-    """What an operation takes from its member; guard 5 counts these over the whole plan."""
+    """What an operation takes from its member; guard 5 counts these over the whole plan.
+
+    `UNASKED`: its place, though nobody asked Planfix whether the contact is really gone.
+    """
 
     NOTHING = 0
     FIRST = 1
     LAST = 2
     ADDRESS = 4
     OLD_ADDRESS = 8
+    UNASKED = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """What sets a latch, and who is under one."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from syncd.core.address import AddressKey
-from syncd.core.pairs import NewLatch, Row, Standing
+from syncd.core.pairs import NewLatch, Row
 from syncd.core.people import ContactId
 
 
@@ -39,18 +40,50 @@ def spread(rows: Iterable[Row], latches: Latches) -> Iterator[NewLatch]:
     """Yield the latches that follow from those there are, for the rows of one link.
 
     A contact met at a latched address is latched itself, so that its next address stays out
-    too; the new address of a latched contact is latched as well.
+    too; the new address of a latched contact is latched as well. A text that is no address
+    tells nobody apart, so nothing follows from it. Where a latch reaches back over a row that
+    came before, only its addresses are sure to be found: the next pass finds the contact.
     """
     if not latches:
         return
+    spreading = _Spreading(latches)
     for row in rows:
-        if not latches.hold(row):
-            continue
-        if row.contact not in latches.contacts:
-            yield NewLatch("met at an address that unsubscribed", contact=row.contact)
-        keys = {row.now.key} if row.standing is Standing.PRESENT else set()
-        if row.pair is not None:
-            keys.add(row.pair.base.key)
-        for key in sorted(keys):
-            if key and not latches.holds_key(key):
-                yield NewLatch("an address of a contact who unsubscribed", key=key)
+        yield from spreading.meet(row)
+
+
+class _Spreading:
+    """One pass over the rows of a link: what was latched in it, and which movers were not."""
+
+    def __init__(self, latches: Latches) -> None:
+        self._latches = latches
+        self._contacts: set[ContactId] = set()
+        self._keys: set[AddressKey] = set()
+        self._movers: defaultdict[AddressKey, list[Row]] = defaultdict(list)
+
+    def meet(self, row: Row) -> Iterator[NewLatch]:
+        """Yield what follows for a row, and for the movers before it that share an address."""
+        addresses = _addresses(row)
+        if not self._latches.hold(row) and self._keys.isdisjoint(addresses):
+            if len(addresses) > 1:
+                for key in addresses:
+                    self._movers[key].append(row)
+            return
+        todo = [row]
+        while todo:
+            met = todo.pop()
+            if met.contact not in self._latches.contacts and met.contact not in self._contacts:
+                self._contacts.add(met.contact)
+                yield NewLatch("met at an address that unsubscribed", contact=met.contact)
+            for key in _addresses(met):
+                if key not in self._keys and not self._latches.holds_key(key):
+                    self._keys.add(key)
+                    yield NewLatch("an address of a contact who unsubscribed", key=key)
+                    todo += self._movers.pop(key, ())
+
+
+def _addresses(row: Row) -> list[AddressKey]:
+    """Return the keys a contact is known by: its member's, and its own where it is usable."""
+    keys = {row.pair.base.key} if row.pair is not None else set()
+    if row.now.key and not row.fault:
+        keys.add(row.now.key)
+    return sorted(keys)

@@ -50,6 +50,11 @@ def judge(tally: Tally, limits: Limits) -> Verdict:
     elif tally.removals + tally.removed_lately > limits.allowance(tally.pairs) and tally.removals:
         withhold_removals = True
         findings.append(_over_the_limit(tally, limits))
+    elif unasked := tally.losing.get(Loses.UNASKED, 0):
+        # More were missing than the limit allows, so not all were asked about; that some of
+        # them need no removal after all proves nothing of the others.
+        withhold_removals = True
+        findings.append(_unasked(unasked))
     losses = Loses.NOTHING
     for loss, words in _LOSSES.items():
         count = tally.losing.get(loss, 0)
@@ -72,6 +77,14 @@ def _over_the_limit(tally: Tally, limits: Limits) -> Finding:
         Guard.REMOVAL_LIMIT,
         f"{tally.removals} removals are planned and {tally.removed_lately} were made in the last"
         f" 24 hours; {limits.allowance(tally.pairs)} are allowed for {tally.pairs} members.",
+        "See in Planfix whether so many contacts really left.",
+    )
+
+
+def _unasked(count: int) -> Finding:
+    return Finding(
+        Guard.REMOVAL_LIMIT,
+        f"So many contacts are missing that {count} of them were not looked up in Planfix.",
         "See in Planfix whether so many contacts really left.",
     )
 

@@ -61,6 +61,8 @@ def _paired(row: Row, pair: Pair, *, latched: bool) -> Step | Tangled | None:
     change = contact_change(row, pair.base)
     member = member_change(pair, latched=latched)
     action = TABLE[change][member]
+    if action is Action.LATCH_END and row.standing is Standing.UNASKED:
+        action = Action.LATCH
     match action:
         case Action.NOTHING:
             return None
@@ -86,11 +88,9 @@ def _paired(row: Row, pair: Pair, *, latched: bool) -> Step | Tangled | None:
 
 
 def _removal(row: Row, pair: Pair, change: ContactChange) -> Operation:
-    emptied = change is ContactChange.EMPTIED
-    return Operation(
-        Op.REMOVE,
-        row.contact,
-        pair.base,
-        _WHY[change],
-        loses=Loses.ADDRESS if emptied else Loses.NOTHING,
-    )
+    loses = Loses.NOTHING
+    if change is ContactChange.EMPTIED:
+        loses = Loses.ADDRESS
+    elif row.standing is Standing.UNASKED:
+        loses = Loses.UNASKED
+    return Operation(Op.REMOVE, row.contact, pair.base, _WHY[change], loses=loses)

@@ -19,6 +19,7 @@ from syncd.engine.table import Action
 
 _WAITS = "the address belongs to another contact, which waits itself"
 _LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
+_UNPROVED = "not read, and nothing proves it gone"
 _SHADOWED = "moved to an address that another contact already has on this list"
 
 
@@ -93,10 +94,13 @@ class _Exchange:
         """Return the claimants that must wait, with the cause."""
         neighbours: defaultdict[ContactId, set[ContactId]] = defaultdict(set)
         for t in tangled:
-            holder = self._holder_of.get(t.row.now.key) if t.row.now.key else None
-            if holder is not None and holder != t.row.contact and t.row.now.key != t.base_key:
-                neighbours[t.row.contact].add(holder)
-                neighbours[holder].add(t.row.contact)
+            if not t.claims:
+                continue
+            wanted = t.row.now.key
+            for other in (self._holder_of.get(wanted), self._winner_of[wanted].row.contact):
+                if other is not None:
+                    neighbours[t.row.contact].add(other)
+                    neighbours[other].add(t.row.contact)
         held: dict[ContactId, str] = {}
         seen: set[ContactId] = set()
         for t in tangled:
@@ -105,8 +109,8 @@ class _Exchange:
             group = _reach(t.row.contact, neighbours)
             seen |= group
             members = [self._by_contact[c] for c in sorted(group) if c in self._by_contact]
-            if any(m.latched for m in members):
-                held |= {m.row.contact: _LATCHED_GROUP for m in members if not _is_free(m)}
+            if len(members) > 1 and any(m.latched for m in members):
+                held |= {m.row.contact: _LATCHED_GROUP for m in members if not _has_left(m)}
         return held
 
     # The steps.
@@ -144,10 +148,9 @@ class _Exchange:
         elif t.claims:
             yield from self._claim(t)
         elif t.removal is not None:
-            self._freed[contact] = Freed.BY_REMOVAL
             yield from self._give_up(t, t.removal)
         else:
-            yield Held(contact, t.row.fault or "not read, and nothing proves it gone")
+            yield Held(contact, t.row.fault or _UNPROVED)
 
     def _claim(self, t: Tangled) -> Iterator[Step]:
         holder = self._holder_of.get(t.row.now.key)
@@ -168,21 +171,22 @@ class _Exchange:
         """Another contact has its address for good: it needs no member of its own."""
         if t.action is not Action.RENAME:
             return
-        self._freed[t.row.contact] = Freed.BY_REMOVAL
         removal = Operation(Op.REMOVE, t.row.contact, t.base, _SHADOWED, loses=Loses.OLD_ADDRESS)
         yield from self._give_up(t, removal)
 
     def _give_up(self, t: Tangled, removal: Operation) -> Iterator[Step]:
         """Remove a member, unless a newcomer has its address: then it stays, as theirs."""
         heir = self._winner_of.get(t.base_key)
-        if heir is None or heir.row.pair is not None or heir.latched:
+        if heir is None or heir.row.pair is not None:
+            self._freed[t.row.contact] = Freed.BY_REMOVAL
             yield removal
-        elif heir.row.contact in self._held:
-            yield Held(t.row.contact, _WAITS)
+        elif Loses.UNASKED in removal.loses:
+            yield Held(t.row.contact, _UNPROVED)  # and so its heir waits too
         else:
+            self._freed[t.row.contact] = Freed.BY_REMOVAL
             why = "took over the address from another contact"
             yield Repoint(t.base_key, t.row.contact, heir.row.contact, why)
-            yield from _rename_in_place(heir, t.base, why)
+            yield from _rename_in_place(heir, t, why)
 
     def _wins(self, t: Tangled) -> bool:
         return t.claims and self._winner_of[t.row.now.key] is t
@@ -196,7 +200,7 @@ class _Exchange:
             self._freed |= {t.row.contact: Freed.NO for t in ring}
             if any(t.row.contact in self._held for t in ring):
                 for t in ring:
-                    yield Held(t.row.contact, _LATCHED_GROUP)
+                    yield from self._settle(t)
                 continue
             for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
                 yield Repoint(
@@ -208,7 +212,7 @@ class _Exchange:
                 )
             for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
                 why = "swapped addresses in Planfix"
-                yield from _rename_in_place(t, giver.base, why, Loses.OLD_ADDRESS)
+                yield from _rename_in_place(t, giver, why, Loses.OLD_ADDRESS)
 
     def _ring(self, start: ContactId) -> list[Tangled]:
         """Return the cycle of movers that begins and ends here; empty where there is none.
@@ -220,7 +224,7 @@ class _Exchange:
         contact: ContactId | None = start
         while contact is not None and contact not in self._walked:
             t = self._by_contact.get(contact)
-            if t is None or t.action is not Action.RENAME or not self._wins(t):
+            if t is None or t.row.pair is None or not self._wins(t):
                 break
             ring.append(t)
             self._walked.add(contact)
@@ -232,9 +236,13 @@ class _Exchange:
 
 def _take(t: Tangled, *, after: ContactId | None) -> Operation:
     now = t.row.now
-    if t.row.pair is None or t.action is Action.ADD_NEW:
+    if t.row.pair is None:
         return Operation(Op.ADD, t.row.contact, now, "new in the selection", after=after)
     base = t.row.pair.base
+    loses = Loses.OLD_ADDRESS | names_lost(base, now)
+    if t.action is Action.ADD_NEW:
+        why = "address changed in Planfix, and the old one bounced"
+        return Operation(Op.ADD, t.row.contact, now, why, loses=loses, after=after)
     return Operation(
         Op.RENAME,
         t.row.contact,
@@ -242,25 +250,24 @@ def _take(t: Tangled, *, after: ContactId | None) -> Operation:
         "address changed in Planfix",
         old_address=base.address,
         old_key=base.key,
-        loses=Loses.OLD_ADDRESS | names_lost(base, now),
+        loses=loses,
         after=after,
     )
 
 
 def _rename_in_place(
-    t: Tangled, member: Person, why: str, loses: Loses = Loses.NOTHING
+    t: Tangled, giver: Tangled, why: str, loses: Loses = Loses.NOTHING
 ) -> Iterator[Operation]:
     """The member's address stays; its names, or the spelling, become the new contact's."""
-    if t.row.now != member:
-        yield Operation(
-            Op.UPDATE, t.row.contact, t.row.now, why, loses=loses | names_lost(member, t.row.now)
-        )
+    blocked = giver.row.pair is not None and giver.row.pair.status is MemberStatus.BLOCKED
+    if t.row.now != giver.base and not blocked:
+        loses |= names_lost(giver.base, t.row.now)
+        yield Operation(Op.UPDATE, t.row.contact, t.row.now, why, loses=loses)
 
 
-def _is_free(t: Tangled) -> bool:
+def _has_left(t: Tangled) -> bool:
     """Whether a latched group leaves this one alone: it has no member that could be hurt."""
-    pair = t.row.pair
-    return t.latched and (pair is None or pair.status is MemberStatus.UNSUBSCRIBED)
+    return t.row.pair is not None and t.row.pair.status is MemberStatus.UNSUBSCRIBED
 
 
 def _reach(start: ContactId, neighbours: Mapping[ContactId, set[ContactId]]) -> set[ContactId]:
