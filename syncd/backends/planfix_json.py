@@ -91,7 +91,7 @@ class PlanfixJson(Backend):
             _connect(url, self._retry.timeout_s)
         except (OSError, UnicodeError) as error:
             raise TemporaryError(
-                f"{url.host} can't be reached: {getattr(error, 'strerror', '') or type(error).__name__}",
+                f"{url.host} can't be reached ({type(error).__name__})",
                 hint="Check the address, the network and the service's certificate.",
             ) from error
         return f"{url.host} can be reached; token and lists show at the first write"
