@@ -1,0 +1,66 @@
+"""A person's word: approve, forget, rebase; and the backup."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from syncd.cli.asked import Asked, confirm, pass_asked, show
+
+
+@click.command()
+@click.argument("run")
+@pass_asked
+def approve(asked: Asked, run: str) -> None:
+    """Release what a run withheld: at the next run, within 24 hours."""
+    with asked.world() as world:
+        from syncd.app import decisions  # noqa: PLC0415
+
+        released = decisions.approve(world, run)
+    show([f"{released} operations released: the next run within 24 hours carries them out."])
+
+
+@click.command()
+@click.argument("email")
+@pass_asked
+def forget(asked: Asked, email: str) -> None:
+    """Erase a person's data; a latch stays, as a keyed hash."""
+    # A script that erases on request has nobody to ask.
+    confirm("Erase everything that is known of this person?", yes=not sys.stdin.isatty())
+    with asked.world() as world:
+        from syncd.app import decisions  # noqa: PLC0415
+
+        forgotten = decisions.forget(world, email)
+    show([f"Erased; contacts concerned: {forgotten.contacts}."])
+    if forgotten.latched:
+        show(["They unsubscribed: a hash is kept, so that syncd never subscribes them again."])
+    for link in forgotten.still_on:
+        show(
+            [f"Still on the list of {link}; to take them off: syncd lists unsubscribe {link} EMAIL"]
+        )
+    if forgotten.contacts:
+        show(["As long as Planfix has the contact, the next run reads it again: delete it there."])
+
+
+@click.command()
+@click.argument("link")
+@pass_asked
+def rebase(asked: Asked, link: str) -> None:
+    """Forget the pairs of a link that now points elsewhere; consent stays."""
+    with asked.world() as world:
+        from syncd.app import decisions  # noqa: PLC0415
+
+        forgotten = decisions.rebase(world, link)
+    show([f"{forgotten} pairs of {link} forgotten; consent stays. The next run adopts again."])
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_asked
+def backup(asked: Asked, file: Path) -> None:
+    """Copy the store to a new file, while the daemon runs."""
+    with asked.world() as world:
+        from syncd.app import decisions  # noqa: PLC0415
+
+        size_bytes = decisions.backup(world, file)
+    show([f"{file}: {size_bytes} bytes"])

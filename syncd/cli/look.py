@@ -1,0 +1,112 @@
+"""Read and show: check, status, history; and the demo."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncd.cli.asked import Asked, json_option, pass_asked, show
+from syncd.cli.render import json_array, table, to_json
+from syncd.cli.render import status as status_lines
+
+if TYPE_CHECKING:
+    from syncd.app.look import Checked
+    from syncd.config.settings import Schedule
+
+
+@click.command()
+@json_option
+@pass_asked
+def check(asked: Asked, *, as_json: bool) -> int:
+    """Try everything that a run needs, changing nothing."""
+    with asked.world() as world:
+        from syncd.app import look  # noqa: PLC0415
+
+        lines = look.check(world)
+    if asked.as_json or as_json:
+        show(
+            json_array(
+                {
+                    "subject": line.subject, "ok": line.ok, "message": line.message,
+                    "hint": line.hint,
+                }
+                for line in lines
+            )
+        )  # fmt: skip
+    else:
+        show(_told(line) for line in lines)
+    return _worst({line.exit_code for line in lines if not line.ok})
+
+
+def _told(line: "Checked") -> str:
+    if line.ok:
+        return f"ok    {line.subject}: {line.message}"
+    hint = f"\n      Try: {line.hint}" if line.hint else ""
+    return f"FAIL  {line.subject}: {line.message}{hint}"
+
+
+def _worst(codes: set[int]) -> int:
+    from syncd.core.report import PRECEDENCE  # noqa: PLC0415
+
+    return next((code for code in PRECEDENCE if code in codes), max(codes, default=0))
+
+
+@click.command()
+@json_option
+@pass_asked
+def status(asked: Asked, *, as_json: bool) -> None:
+    """Show for each link whether it is in step, and what waits."""
+    with asked.world() as world:
+        from syncd.app import look  # noqa: PLC0415
+
+        chosen = {link.name for link in world.chosen(asked.links)}
+        found = look.status(world)
+    found["links"] = [link for link in found["links"] if link["link"] in chosen]
+    found["next_run"] = _next_run(found["last_run"], world.settings.schedule)
+    show([to_json(found)] if asked.as_json or as_json else status_lines(found))
+
+
+def _next_run(last: dict[str, Any] | None, schedule: "Schedule") -> str | None:
+    """Return when a daemon that is up runs next: counted from the last run's end, or by cron."""
+    from syncd import clock  # noqa: PLC0415
+    from syncd.cli.runs import timetable_of  # noqa: PLC0415
+
+    if schedule.cron is None and (last is None or last["finished"] is None):
+        return None
+    counted = clock.now() if last is None else datetime.fromisoformat(last["finished"])
+    start = clock.now() if schedule.cron is not None else counted
+    return timetable_of(schedule).after(start).isoformat(timespec="seconds")
+
+
+@click.command()
+@click.argument("email")
+@json_option
+@pass_asked
+def history(asked: Asked, email: str, *, as_json: bool) -> None:
+    """Tell everything syncd did and saw for one person."""
+    with asked.world() as world:
+        from syncd.app import look  # noqa: PLC0415
+
+        told = look.history(world, email)
+    if asked.as_json or as_json:
+        show(
+            json_array(
+                {"at": event.at, "run": event.run, "link": event.link, "what": event.what}
+                for event in told
+            )
+        )
+    elif told:
+        rows = ((event.at, event.run, event.link, event.what) for event in told)
+        show(table(("WHEN", "RUN", "LINK", "WHAT"), rows))
+    else:
+        show(["Nothing is known of that address."])
+
+
+@click.command()
+def demo() -> int:
+    """Show the whole thing against a simulated Planfix, on this machine alone."""
+    from syncd import logs  # noqa: PLC0415
+    from syncd.app.demo import demo as play  # noqa: PLC0415
+
+    logs.configure("error", "auto")  # the story tells what the log would
+    return play(lambda line: show([line]))

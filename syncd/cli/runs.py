@@ -1,0 +1,91 @@
+"""A run: one, or one after the other by the daemon."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import structlog
+
+from syncd.app import look
+from syncd.app.run import run_once
+from syncd.app.wiring import open_world
+from syncd.cli import render
+from syncd.cli.asked import Asked, progress, show
+from syncd.cli.tell import tell_failure
+from syncd.config.settings import Schedule
+from syncd.core.report import RunReport
+from syncd.daemon import Cron, Every, Timetable, serve, stopping
+
+log = structlog.get_logger()
+
+
+def once(asked: Asked) -> int:
+    """Do one run, or its dry half, and show how it went."""
+    with stopping() as stop, progress() as told, asked.world(told) as world:
+        report = run_once(world, links=asked.links, dry_run=asked.dry_run, stop=stop)
+    if asked.as_json:
+        show(render.run_document(report), end="")
+        show([""])
+    else:
+        show(render.run_summary(report))
+    for link, failure in render.failures(report):
+        tell_failure(f"{link}: {failure.message}" if link else failure.message, failure.hint)
+    return report.exit_code
+
+
+def daemon(asked: Asked) -> int:
+    """Run until asked to end."""
+    serve(lambda: Configured(asked))
+    return 0
+
+
+class Configured:
+    """The daemon's work under one reading of the config.
+
+    Each run opens the store anew, in the thread it runs in: a connection belongs to one.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._links = asked.links
+        self._loaded = asked.load()
+        with open_world(self._loaded) as world:
+            world.chosen(asked.links)
+        self._timetable = timetable_of(self._loaded.settings.schedule)
+
+    @property
+    def timetable(self) -> Timetable:
+        """When to run."""
+        return self._timetable
+
+    def run(self, trigger: str, stop: Callable[[], bool]) -> str:
+        """Do one run, and log what asks for a person."""
+        with open_world(self._loaded) as world:
+            report = run_once(world, links=self._links, trigger=trigger, stop=stop)
+        _log_what_asks_for_a_person(report)
+        return f"{report.run} {report.outcome}"
+
+    def status(self, next_run: datetime) -> Mapping[str, object]:
+        """Return how things stand."""
+        with open_world(self._loaded) as world:
+            return look.status(world, next_run)
+
+
+def timetable_of(schedule: Schedule) -> Timetable:
+    """Return when `[schedule]` wants a run."""
+    if schedule.cron is not None:
+        return Cron(schedule.cron, schedule.timezone)
+    return Every(schedule.every or 0)
+
+
+def _log_what_asks_for_a_person(report: RunReport) -> None:
+    for link, failure in render.failures(report):
+        log.error(
+            "link.failed" if link else "run.failed",
+            run=report.run, link=link, why=failure.message, hint=failure.hint,
+        )  # fmt: skip
+    for done in report.links:
+        for finding in done.findings:
+            log.warning(
+                "link.withheld",
+                run=report.run, link=done.link, operations=done.withheld,
+                why=finding.message, hint=render.advice(finding, report),
+            )  # fmt: skip
