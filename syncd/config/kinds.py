@@ -93,7 +93,7 @@ def _read_rate(value: object, _: Surroundings) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongValueError(f"is {came(value)}; write {RATE.wanted}")
     # The lower bound keeps the pause between two calls a length of time one can wait.
-    if not (math.isfinite(value) and 0.001 <= value <= 1000):  # noqa: PLR2004
+    if not (math.isfinite(value) and value >= 0.001):  # noqa: PLR2004
         raise WrongValueError(f"is out of range; write {RATE.wanted}")
     return float(value)
 
@@ -189,7 +189,7 @@ def _read_list_id(value: object, surroundings: Surroundings) -> str | int:
 TEXT: Final = _text("text")
 BOOLEAN: Final = Kind("true or false", _read_boolean)
 DURATION: Final = _text('a duration such as "30s", "15m", "2h" or "1d"', _read_duration)
-RATE: Final = Kind("a number from 0.001 to 1000", _read_rate)
+RATE: Final = Kind("a number of at least 0.001", _read_rate)
 PATH: Final = Kind("a path", _read_path)
 COMMAND: Final = Kind('a list of texts such as ["/usr/local/bin/page-me"]', _read_command)
 SECRET: Final = Kind("a secret", read_secret)
