@@ -175,15 +175,11 @@ class Backend(ABC):
         for part in parts:
             try:
                 results += send(part)
-            except AmbiguousError:
-                raise
             except TemporaryError as error:
                 if self._accepted == before:
                     raise
                 # The results so far are lost to the caller, so the whole call is in doubt.
-                raise AmbiguousError(
-                    str(error), hint=error.hint, retry_after_s=error.retry_after_s
-                ) from error
+                raise in_doubt(error) from error
         return results
 
     def _refusal(self, refusal: ItemError) -> ItemResult:
@@ -195,6 +191,11 @@ class Backend(ABC):
                 hint="Check the backend's token and the list's id; then: syncd check",
             ) from refusal
         return ItemResult(Result.FAILED, message)
+
+
+def in_doubt(error: TemporaryError) -> AmbiguousError:
+    """Return the same fault as one of a write that may have happened."""
+    return AmbiguousError(str(error), hint=error.hint, retry_after_s=error.retry_after_s)
 
 
 def shortened(text: str) -> str:

@@ -8,6 +8,7 @@ of that one contact, which adds or updates.
 
 import re
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import httpx
 
 from syncd import transport
-from syncd.backends.base import Backend, Retry, shortened
+from syncd.backends.base import Backend, Retry, in_doubt, shortened
 from syncd.core.link import IMPORT_BATCH
 from syncd.core.people import Contact, Person
 from syncd.core.plan import ItemResult, Result
@@ -129,10 +130,10 @@ class PlanfixJson(Backend):
     ) -> list[ItemResult]:
         """Update each known member; add one person; import several."""
         if known:
-            return self._singly(entries, lambda entry: self._update(list_id, entry))
+            return self._singly(entries, lambda entry: self._update(list_id, entry, again=again))
         if len(entries) == 1:
             return self._singly(entries, lambda entry: self._add(list_id, entry, again=again))
-        return self._in_batches(entries, lambda batch: self._import(list_id, batch))
+        return self._in_batches(entries, lambda batch: self._import(list_id, batch, again=again))
 
     def rename(
         self, list_id: ListId, old_address: str, entry: Entry, *, again: bool = False
@@ -159,28 +160,31 @@ class PlanfixJson(Backend):
     def _add(self, list_id: ListId, entry: Entry, *, again: bool) -> ItemResult:
         request = UpdateContact(list_id, Change.ADD, _contact(entry))
         if again or not self._went_through(request):
-            self._import(list_id, [entry])
+            self._import(list_id, [entry], again=True)
         return _DONE
 
-    def _import(self, list_id: ListId, batch: Sequence[Entry]) -> None:
-        contacts = tuple(_contact(entry) for entry in batch)
-        self._call(ImportContacts(list_id, contacts), repeatable=True)
+    def _import(self, list_id: ListId, batch: Sequence[Entry], *, again: bool) -> None:
+        request = ImportContacts(list_id, tuple(_contact(entry) for entry in batch))
+        if again or not self._went_through(request):
+            self._repeat(request)
 
-    def _update(self, list_id: ListId, entry: Entry) -> ItemResult:
-        self._call(UpdateContact(list_id, Change.UPDATE, _contact(entry)), repeatable=True)
+    def _update(self, list_id: ListId, entry: Entry, *, again: bool) -> ItemResult:
+        request = UpdateContact(list_id, Change.UPDATE, _contact(entry))
+        if again or not self._went_through(request):
+            self._repeat(request)
         return _DONE
 
     def _move(self, list_id: ListId, old_address: str, entry: Entry, *, again: bool) -> ItemResult:
         if old_address == entry.person.address:
-            return self._update(list_id, entry)
+            return self._update(list_id, entry, again=again)
         request = UpdateContact(list_id, Change.UPDATE, _contact(entry), old_address)
         if not again and self._went_through(request):
             return _DONE
         try:
-            self._call(request, repeatable=True)
+            self._repeat(request)
         except ItemError:
             # The old address may be gone because the first try did its work.
-            return self._update(list_id, entry)
+            return self._update(list_id, entry, again=True)
         return _DONE
 
     def _delete(self, list_id: ListId, entry: Entry, *, again: bool) -> ItemResult:
@@ -191,7 +195,7 @@ class PlanfixJson(Backend):
 
     def _repeat_removal(self, request: Request) -> ItemResult:
         try:
-            self._call(request, repeatable=True)
+            self._repeat(request)
         except ItemError as refusal:
             return ItemResult(Result.ABSENT, str(refusal))
         return _DONE
@@ -204,9 +208,19 @@ class PlanfixJson(Backend):
         """
         try:
             self._call(request, repeatable=False)
-        except AmbiguousError:
+        except AmbiguousError as error:
+            wait_s = self._retry.wait_s if error.retry_after_s is None else error.retry_after_s
+            time.sleep(min(wait_s, self._retry.max_wait_s))
             return False
         return True
+
+    def _repeat(self, request: Request) -> None:
+        """Send what may have been carried out already, and may be carried out twice."""
+        try:
+            self._call(request, repeatable=True)
+        except TemporaryError as error:
+            # Even where this try never left, the one before may have done its work.
+            raise in_doubt(error) from error
 
     def _call(self, request: Request, *, repeatable: bool) -> Accepted:
         return self._transport.call(

@@ -34,7 +34,7 @@ from tests.fakes.email_service import EmailService, Fault
 
 PATIENT = Retry(attempts=3, wait_s=0.001, max_wait_s=0.002, timeout_s=5)
 HASTY = Retry(attempts=2, wait_s=0.001, max_wait_s=0.002, timeout_s=0.5)
-ONCE = Retry(attempts=1, timeout_s=5)
+ONCE = Retry(attempts=1, wait_s=0.001, timeout_s=5)
 
 
 class ServiceWorld:
@@ -519,6 +519,19 @@ def test_a_batch_after_one_that_was_taken_leaves_the_whole_call_in_doubt(
 
     with pytest.raises(AmbiguousError):
         backend.upsert(list_id, entries, known=False)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["lost within the call", "again"])
+def test_a_doubt_outlives_a_repetition_that_was_not_taken(
+    connect: Connect, service: EmailService, list_id: ListId, again: bool
+) -> None:
+    backend = connect(ONCE)
+    if not again:
+        service.fail(Fault.DROP_DONE)
+    service.fail(Fault.BUSY, times=None)
+
+    with pytest.raises(AmbiguousError):
+        backend.remove(list_id, [entry(1)], again=again)
 
 
 @pytest.mark.parametrize("status", [401, 403])
