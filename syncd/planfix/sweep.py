@@ -154,9 +154,23 @@ class _Pass:
             self.read += page.count
             return
         self.changed = True
-        before = self.snapshot.keep_page(number, page.digest, page.present, page.changed)
-        self.read += len(page.present) - before
-        self.twice += page.twice + before
+        known = self._remembered(page.present)
+        before = {
+            contact
+            for contact, held in known.items()
+            if held.page is not None and held.page < number
+        }
+        # Who stood on an earlier page stays there, and this page gets no digest: else its
+        # bytes, and those of the other, would look certain the next time.
+        certain = not before and not page.twice
+        self.snapshot.keep_page(
+            number,
+            page.digest if certain else b"",
+            [contact for contact in page.present if contact not in before],
+            [read for read in page.changed if read.contact.id not in before],
+        )
+        self.read += len(page.present) - len(before)
+        self.twice += page.twice + len(before)
 
     def _page(self, number: int) -> _Page:
         try:
@@ -228,8 +242,7 @@ class _Pass:
         return _Page(
             total,
             len(ids),
-            # A page that shows a contact twice is read anew each time: its size says nothing.
-            digest if len(ids) == len(present) else b"",
+            digest,
             present=present,
             changed=tuple({read.contact.id: read for read in changed}.values()),
             twice=len(ids) - len(present),
@@ -292,22 +305,22 @@ class _Span:
 
 
 class _OnlyIds:
-    """A snapshot that forgets everything but the ids of the sweep under way."""
+    """A snapshot of nothing but the ids of the sweep under way, and where they stood."""
 
     def __init__(self) -> None:
         self.page_of: dict[ContactId, int] = {}
 
     def page_digest(self, number: int) -> bytes | None:  # noqa: ARG002
-        """Remember no page."""
+        """Remember no page's bytes."""
         return None
 
-    def page_size_of(self, number: int) -> int:  # noqa: ARG002
-        """Remember no page."""
-        return 0
+    def page_size_of(self, number: int) -> int:
+        """Return how many contacts that page held."""
+        return sum(1 for page in self.page_of.values() if page == number)
 
-    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:  # noqa: ARG002
-        """Remember no contact."""
-        return {}
+    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
+        """Return where these contacts stood; their bytes are not remembered."""
+        return {each: Remembered(b"", self.page_of[each]) for each in ids if each in self.page_of}
 
     def keep_page(
         self,

@@ -273,18 +273,19 @@ def _contact(element: Element) -> Contact | None:
     return Contact(ContactId(int(number)), Person.of(email, name, last))
 
 
-_PROLOGUE: Final = re.compile(
-    rb"""\s*<\?xml\b[^>]*?(?:\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["'])?[^>]*?\?>"""
-)
+_PROLOGUE: Final = re.compile(rb"\s*<\?xml\b[^>]*\?>")
+_ENCODING: Final = re.compile(rb"""\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _REFERENCE: Final = re.compile(r"&#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,10}));")
 
 
 def _mended(body: bytes) -> bytes:
     """Drop what XML has no place for, as characters or as references to them."""
     prologue = _PROLOGUE.match(body)
-    encoding = prologue[1].decode() if prologue and prologue[1] else "utf-8-sig"
+    declared = _ENCODING.search(prologue[0]) if prologue else None
     try:
-        text = body[prologue.end() if prologue else 0 :].decode(encoding)
+        text = body[prologue.end() if prologue else 0 :].decode(
+            declared[1].decode() if declared else "utf-8-sig"
+        )
     except (LookupError, UnicodeDecodeError) as error:
         raise BrokenContent("its characters can't be told") from error
     return _REFERENCE.sub(_allowed, _FORBIDDEN.sub("", text)).encode()

@@ -1,0 +1,409 @@
+import gzip
+import inspect
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+import stamina
+
+from syncd import clock
+from syncd.errors import (
+    AmbiguousError,
+    AuthenticationError,
+    ConfigurationError,
+    QuotaError,
+    SyncdError,
+    TemporaryError,
+)
+from syncd.transport import FOREIGN, Options, Reply, Transport, check_url, fault_of_status
+
+Answer = Callable[[socket.socket], None]
+
+
+class Wire:
+    """A server that does to each request's socket what the next answer says."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.requests: list[bytes] = []
+        self.started_s: list[float] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                self._open.append(accepted)
+                threading.Thread(target=self._talk, args=(accepted,), daemon=True).start()
+
+    def _talk(self, client: socket.socket) -> None:
+        with suppress(OSError):
+            while request := read_request(client):
+                self.started_s.append(time.monotonic())
+                self.requests.append(request)
+                self.answers[min(len(self.requests), len(self.answers)) - 1](client)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        for each in self._open:
+            each.close()
+
+
+def read_request(client: socket.socket) -> bytes:
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        chunk = client.recv(65536)
+        if not chunk:
+            return b""
+        seen += chunk
+    head, _, body = seen.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    while len(body) < length:
+        body += client.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def reply(body: bytes, status: int = 200, headers: str = "", length: int | None = None) -> Answer:
+    size = len(body) if length is None else length
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\n{headers}\r\n".encode()
+    return lambda client: client.sendall(head + body)
+
+
+def hang_up(client: socket.socket) -> None:
+    client.shutdown(socket.SHUT_RDWR)
+
+
+def cut(client: socket.socket) -> None:
+    reply(b"half", length=8)(client)
+    hang_up(client)
+
+
+def drip(client: socket.socket) -> None:
+    reply(b"x", length=1000)(client)
+    stop = threading.Event()
+    for _ in range(999):
+        stop.wait(0.02)
+        client.sendall(b"x")
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=3):
+        yield
+
+
+@pytest.fixture
+def transport(wire: Wire) -> Iterator[Transport]:
+    transport = Transport(Options(url=wire.url, timeout_s=5, max_reply_bytes=1000))
+    yield transport
+    transport.close()
+
+
+def post(transport: Transport, *, repeatable: bool = True) -> Reply:
+    return transport.post(b"hello", headers={"X-Our": "1"}, repeatable=repeatable)
+
+
+def test_a_body_goes_out_and_the_reply_comes_back(wire: Wire, transport: Transport) -> None:
+    wire.answers = [reply(b"good", headers="X-Theirs: 2\r\n")]
+
+    got = post(transport)
+
+    assert (got.status, got.body, got.headers["x-theirs"]) == (200, b"good", "2")
+    assert wire.requests[0].startswith(b"POST / HTTP/1.1")
+    assert wire.requests[0].endswith(b"\r\n\r\nhello")
+    assert b"accept-encoding: gzip\r\n" in wire.requests[0].lower()
+    assert b"x-our: 1" in wire.requests[0].lower()
+
+
+def test_method_and_path_can_be_given(wire: Wire, transport: Transport) -> None:
+    wire.answers = [reply(b"", 204)]
+
+    got = transport.call(
+        b"", headers={}, read=lambda reply: reply.status, repeatable=True,
+        method="DELETE", path="lists/7?x=1",
+    )  # fmt: skip
+
+    assert got == 204
+    assert wire.requests[0].startswith(b"DELETE /lists/7?x=1 HTTP/1.1")
+
+
+def test_a_connection_is_used_again(wire: Wire, transport: Transport) -> None:
+    wire.answers = [reply(b"good")]
+
+    post(transport)
+    post(transport)
+
+    assert len(wire._open) == 1
+
+
+def test_a_packed_reply_is_unpacked(wire: Wire, transport: Transport) -> None:
+    wire.answers = [reply(gzip.compress(b"good" * 50), headers="Content-Encoding: gzip\r\n")]
+
+    assert post(transport).body == b"good" * 50
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(b"x" * 1001),
+        reply(gzip.compress(b"x" * 10_000_000), headers="Content-Encoding: gzip\r\n"),
+        reply(b"x", headers="Content-Encoding: br\r\n"),
+        reply(b"x", 302, "Location: http://127.0.0.1/\r\n"),
+    ],
+    ids=["large", "bomb", "encoding", "redirect"],
+)
+def test_what_cannot_be_the_protocol_is_not_tried_again(
+    wire: Wire, transport: Transport, answer: Answer
+) -> None:
+    wire.answers = [answer]
+
+    with pytest.raises(ConfigurationError):
+        post(transport)
+    assert len(wire.requests) == 1
+
+
+LOST = pytest.mark.parametrize(
+    "answer",
+    [
+        hang_up,
+        cut,
+        reply(b""),
+        reply(gzip.compress(b"good")[:-5], headers="Content-Encoding: gzip\r\n"),
+        reply(b"no gzip", headers="Content-Encoding: gzip\r\n"),
+        lambda client: client.sendall(b"no http\r\n\r\n"),
+    ],
+    ids=["hang-up", "cut", "empty", "cut-gzip", "no-gzip", "no-http"],
+)
+
+
+@LOST
+def test_a_lost_answer_is_asked_for_again_where_that_is_safe(
+    wire: Wire, transport: Transport, answer: Answer
+) -> None:
+    wire.answers = [answer, reply(b"good")]
+
+    assert post(transport).body == b"good"
+
+
+@LOST
+def test_a_lost_answer_to_a_write_is_ambiguous(
+    wire: Wire, transport: Transport, answer: Answer
+) -> None:
+    wire.answers = [answer, reply(b"good")]
+
+    with pytest.raises(AmbiguousError):
+        post(transport, repeatable=False)
+    assert len(wire.requests) == 1
+
+
+def test_a_reply_that_drips_meets_the_total_deadline(wire: Wire) -> None:
+    wire.answers = [drip]
+    transport = Transport(Options(url=wire.url, timeout_s=0.3))
+    started_s = time.monotonic()
+
+    with pytest.raises(AmbiguousError, match="no whole reply"):
+        post(transport, repeatable=False)
+
+    assert time.monotonic() - started_s < 1
+    transport.close()
+
+
+def test_nobody_listening_is_temporary_even_for_a_write() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    transport = Transport(Options(url=f"http://127.0.0.1:{port}/"))
+
+    with pytest.raises(TemporaryError) as caught:
+        post(transport, repeatable=False)
+
+    assert type(caught.value) is TemporaryError
+    transport.close()
+
+
+def test_a_fault_of_the_reader_counts_as_one_of_the_call(wire: Wire, transport: Transport) -> None:
+    wire.answers = [reply(b"bad"), reply(b"good")]
+
+    def read(reply: Reply) -> bytes:
+        if reply.body == b"bad":
+            raise TemporaryError("not yet")
+        return reply.body
+
+    assert transport.call(b"", headers={}, read=read, repeatable=False) == b"good"
+
+
+def test_attempts_come_to_an_end(wire: Wire, transport: Transport) -> None:
+    wire.answers = [hang_up]
+
+    with pytest.raises(AmbiguousError):
+        post(transport)
+    assert len(wire.requests) == 3
+
+
+def test_a_used_up_budget_sends_nothing(wire: Wire) -> None:
+    def spend() -> None:
+        raise QuotaError("used up")
+
+    transport = Transport(Options(url=wire.url), before_each=spend)
+
+    with pytest.raises(QuotaError):
+        post(transport)
+    assert wire.requests == []
+    transport.close()
+
+
+def test_starts_of_requests_keep_their_distance(wire: Wire) -> None:
+    wire.answers = [hang_up, reply(b"good")]
+    transport = Transport(Options(url=wire.url, requests_per_second=20))
+
+    post(transport)
+    post(transport)
+
+    gaps = [
+        after - before for before, after in zip(wire.started_s, wire.started_s[1:], strict=False)
+    ]
+    assert len(gaps) == 2
+    assert min(gaps) > 0.045
+    transport.close()
+
+
+def test_an_unsendable_header_is_a_config_error_that_does_not_quote_it(
+    transport: Transport,
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        transport.post(b"", headers={"X-Key": "sec\nret"}, repeatable=True)
+
+    assert "sec" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TemporaryError("x"), True),
+        (TemporaryError("x", retry_after_s=7), 7),
+        (TemporaryError("x", retry_after_s=7000), 60),
+        (AmbiguousError("x"), False),
+        (QuotaError("x"), False),
+        (ConfigurationError("x"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_is_tried_again_and_when(
+    transport: Transport, error: Exception, expected: bool | float
+) -> None:
+    assert transport._again(repeatable=False)(error) == expected
+
+
+def foreign_errors() -> list[type[Exception]]:
+    return [
+        each
+        for _, each in inspect.getmembers(httpx, inspect.isclass)
+        if issubclass(each, Exception)
+    ]
+
+
+@pytest.mark.parametrize("foreign", foreign_errors(), ids=lambda foreign: foreign.__name__)
+def test_every_error_of_httpx_has_its_own_among_ours(
+    transport: Transport, foreign: type[Exception]
+) -> None:
+    error = foreign.__new__(foreign)
+
+    fault = transport._fault_of(error)
+
+    assert issubclass(foreign, FOREIGN)
+    assert isinstance(fault, SyncdError)
+    assert (type(fault) is SyncdError) == issubclass(foreign, httpx.StreamError)
+
+
+def test_unsent_requests_are_never_ambiguous(transport: Transport) -> None:
+    for unsent in (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+        assert type(transport._fault_of(unsent("x"))) is TemporaryError
+    for sent in (httpx.ReadTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+        assert type(transport._fault_of(sent("x"))) is AmbiguousError
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://lists.example.com/x", "http://127.0.0.1:8000/", "http://127.9.9.9", "http://[::1]/",
+     "http://localhost:1/"],
+)  # fmt: skip
+def test_usable_addresses_pass(url: str) -> None:
+    assert str(check_url(url)).startswith(url[:12])
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://lists.example.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "", "nothing",
+     "https://", "https://a:b@lists.example.com/", "http://[::1", "http://127.0.0.1.example.com/",
+     "https://x:port/"],
+)  # fmt: skip
+def test_other_addresses_are_config_errors(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, None), (201, None), (204, None),
+        (301, ConfigurationError), (308, ConfigurationError),
+        (400, ConfigurationError), (404, ConfigurationError), (405, ConfigurationError),
+        (401, AuthenticationError), (403, AuthenticationError),
+        (429, TemporaryError), (503, TemporaryError),
+        (500, AmbiguousError), (502, AmbiguousError), (504, AmbiguousError),
+    ],
+)  # fmt: skip
+def test_a_status_says_what_happens_next(status: int, expected: type[SyncdError] | None) -> None:
+    fault = fault_of_status(status, {})
+
+    assert (type(fault) if fault else None) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("7", 7.0), ("", None), ("soon", None), ("-3", None), ("Fri, 01 Jan 2021 00:00:00 GMT", 0.0)],
+)
+def test_retry_after_is_read(text: str, expected: float | None) -> None:
+    fault = fault_of_status(429, {"retry-after": text})
+
+    assert isinstance(fault, TemporaryError)
+    assert fault.retry_after_s == expected
+
+
+def test_retry_after_may_be_a_date() -> None:
+    later = format_datetime(clock.now() + timedelta(seconds=90), usegmt=True)
+
+    fault = fault_of_status(503, {"retry-after": later})
+
+    assert isinstance(fault, TemporaryError)
+    assert fault.retry_after_s == pytest.approx(90, abs=5)
+
+
+def test_https_believes_in_certificates_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport = Transport(Options(url=f"https://127.0.0.1:{server.getsockname()[1]}/"))
+        pool = transport._http._pool
+        context = pool._ssl_context
+
+        assert context is not None
+        assert context.check_hostname
+        transport.close()
