@@ -26,6 +26,8 @@ _PRAGMAS: Final = (
     "PRAGMA journal_size_limit = 67108864",
 )
 
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
 
 class StoreError(SyncdError):
     """The store's file can't serve: damaged, or of a newer version."""
@@ -56,6 +58,7 @@ class Database:
         self._engine = self._connect()
         try:
             with self.transaction() as connection:
+                self._raw = driver(connection)
                 version = migrations.version(connection)
                 if version > len(migrations.STEPS):
                     raise StoreError(
@@ -65,12 +68,19 @@ class Database:
                     )
                 if version:
                     self._check(connection)
-            migrations.upgrade(self, version)
+            self._upgrade(version)
         except (DatabaseError, sqlite3.DatabaseError) as error:
-            raise StoreError(
-                f"The store {path} is damaged: {_reason(error)}.",
-                hint="Stop syncd, keep a copy of the file, and put the last backup in its place.",
-            ) from error
+            raise self._damaged(_reason(error)) from error
+
+    def _upgrade(self, version: int) -> None:
+        """Take the steps that are missing, each in one transaction, after a copy was made."""
+        if 0 < version < len(migrations.STEPS):
+            copy = self.path.with_name(f"{self.path.name}.v{version}")
+            copy.unlink(missing_ok=True)
+            self.backup(copy)
+        for number in range(version + 1, len(migrations.STEPS) + 1):
+            with self.transaction() as connection:
+                migrations.take(connection, number)
 
     def _connect(self) -> Engine:
         # One connection: a run is one thread, and its page cache stays warm.
@@ -99,16 +109,25 @@ class Database:
         Raises:
             TemporaryError: the disk is full, or another process holds the file too long.
         """
+        with self._told(), self._engine.connect() as connection, connection.begin() as transaction:
+            yield connection
+            if not keep:
+                transaction.rollback()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the driver's errors into ours."""
         try:
-            with self._engine.connect() as connection, connection.begin() as transaction:
-                yield connection
-                if not keep:
-                    transaction.rollback()
-        except OperationalError as error:
+            yield
+        except (OperationalError, sqlite3.OperationalError) as error:
             raise TemporaryError(
                 f"The store {self.path} can't be written: {_reason(error)}.",
                 hint="Free disk space where it is full; nothing was half stored.",
             ) from error
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+                raise
+            raise self._damaged(_reason(error)) from error
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -118,9 +137,9 @@ class Database:
             session.flush()
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Read a small answer whole."""
-        with self.transaction() as connection:
-            return fetch(connection, sql, parameters)
+        """Read a small answer whole; one statement needs no transaction around it."""
+        with self._told():
+            return self._raw.execute(sql, parameters).fetchall()
 
     def backup(self, target: Path) -> int:
         """Write a consistent copy while others work; return its size in bytes."""
@@ -142,10 +161,13 @@ class Database:
     def _check(self, connection: Connection) -> None:
         found = fetch(connection, "PRAGMA quick_check(1)")
         if found != [("ok",)]:
-            raise StoreError(
-                f"The store {self.path} is damaged: {found[0][0]}.",
-                hint="Stop syncd, keep a copy of the file, and put the last backup in its place.",
-            )
+            raise self._damaged(found[0][0])
+
+    def _damaged(self, reason: str) -> StoreError:
+        return StoreError(
+            f"The store {self.path} is damaged: {reason}.",
+            hint="Stop syncd, keep a copy of the file, and put the last backup in its place.",
+        )
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -154,7 +176,13 @@ class Database:
         Raises:
             BusyError: another run holds it.
         """
-        handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The lock {self.path}.lock can't be opened: {error.strerror}.",
+                hint="Give syncd's user the right to write there; was syncd run as root once?",
+            ) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

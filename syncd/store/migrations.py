@@ -3,14 +3,9 @@
 Each step and its version share one transaction, after a copy of the file was made.
 """
 
-import sqlite3
-from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Connection
-
-if TYPE_CHECKING:
-    from syncd.store.database import Database
 
 STEPS: Final = (
     # 1: what one direction needs.
@@ -67,22 +62,8 @@ def version(connection: Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
-def upgrade(database: "Database", present: int) -> None:
-    """Take the steps that are missing."""
-    if 0 < present < len(STEPS):
-        _copy(database, present)
-    for number, script in enumerate(STEPS[present:], start=present + 1):
-        with database.transaction() as connection:
-            for statement in script.split(";"):
-                connection.exec_driver_sql(statement)
-            connection.exec_driver_sql(f"PRAGMA user_version = {number}")
-
-
-def _copy(database: "Database", present: int) -> None:
-    target = database.path.with_name(f"{database.path.name}.v{present}")
-    target.touch(mode=0o600)
-    with (
-        closing(sqlite3.connect(database.path)) as source,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        source.backup(copy)
+def take(connection: Connection, number: int) -> None:
+    """Take one step, counted from 1, within the caller's transaction."""
+    for statement in STEPS[number - 1].split(";"):
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"PRAGMA user_version = {number}")
