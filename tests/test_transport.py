@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -32,7 +33,6 @@ class Wire:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.requests: list[bytes] = []
-        self.started_s: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         self._open: list[socket.socket] = []
@@ -49,7 +49,6 @@ class Wire:
     def _talk(self, client: socket.socket) -> None:
         with suppress(OSError):
             while request := read_request(client):
-                self.started_s.append(time.monotonic())
                 self.requests.append(request)
                 self.answers[min(len(self.requests), len(self.answers)) - 1](client)
 
@@ -272,17 +271,19 @@ def test_a_used_up_budget_sends_nothing(wire: Wire) -> None:
 
 def test_starts_of_requests_keep_their_distance(wire: Wire) -> None:
     wire.answers = [hang_up, reply(b"good")]
-    transport = Transport(Options(url=wire.url, requests_per_second=20))
+    starts_s: list[float] = []
+    transport = Transport(
+        Options(url=wire.url, requests_per_second=20),
+        before_each=lambda: starts_s.append(time.monotonic()),
+    )
 
     post(transport)
     post(transport)
-
-    gaps = [
-        after - before for before, after in zip(wire.started_s, wire.started_s[1:], strict=False)
-    ]
-    assert len(gaps) == 2
-    assert min(gaps) > 0.045
     transport.close()
+
+    gaps_s = [later - sooner for sooner, later in pairwise(starts_s)]
+    assert len(gaps_s) == 2
+    assert min(gaps_s) > 0.049
 
 
 def test_an_unsendable_header_is_a_config_error_that_does_not_quote_it(

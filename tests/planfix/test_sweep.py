@@ -210,7 +210,7 @@ def test_what_was_doubtful_is_still_doubtful_when_its_bytes_come_again(
     script: Script, planfix: Planfix, memory: Memory
 ) -> None:
     lying = [page(people(10), 12), page([contact(10), contact(11)], 12)]
-    script.replies = lying * 6
+    script.replies = [*lying, *lying, *lying, *lying, *lying, *lying]
     planfix.sweep(ALL, memory)
 
     report = planfix.sweep(ALL, memory)
