@@ -24,6 +24,7 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size = -8000",
     "PRAGMA temp_store = FILE",
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA secure_delete = ON",  # what `forget` erases is no longer in the file
 )
 
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -153,6 +154,11 @@ class Database:
             copy.close()
             source.close()
         return target.stat().st_size
+
+    def wipe(self) -> None:
+        """Empty the write-ahead log, which still holds what was erased."""
+        with self._engine.connect() as connection:
+            fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of the file."""

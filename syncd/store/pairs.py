@@ -12,14 +12,15 @@ from syncd.core.plan import End, Repoint
 from syncd.store.database import Database
 
 # Contacts that differ from their base, and those present without a pair. Everyone else needs
-# nothing, and is never looked at outside the database.
+# nothing, and is never looked at outside the database. The index is named, since SQLite would
+# rather walk the whole selection for each contact.
 _DIFFERENT: Final = """
 SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
        p.address, p.key, p.first, p.last, p.status, p.reference,
        (SELECT h.contact FROM pair h
          WHERE h.link = :link AND h.key = c.key AND h.contact <> c.id),
-       EXISTS (SELECT 1 FROM contact o WHERE o.selection = :selection AND o.key = c.key
-                AND o.id <> c.id AND o.page IS NOT NULL)
+       EXISTS (SELECT 1 FROM contact o INDEXED BY contact_key WHERE o.selection = :selection
+                AND o.key = c.key AND o.id <> c.id AND o.page IS NOT NULL)
   FROM contact c LEFT JOIN pair p ON p.link = :link AND p.contact = c.id
  WHERE c.selection = :selection
    AND CASE WHEN p.contact IS NULL THEN c.page IS NOT NULL AND c.key <> ''
@@ -116,11 +117,13 @@ def keep(
     )
 
 
-def mark_unsubscribed(raw: sqlite3.Connection, link: LinkNumber, contact: ContactId) -> None:
-    """Remember that the member of a contact has left at their own wish."""
-    raw.execute(
+def mark(
+    raw: sqlite3.Connection, link: LinkNumber, marked: list[tuple[ContactId, MemberStatus]]
+) -> None:
+    """Remember what became of members whose values stay as they are."""
+    raw.executemany(
         "UPDATE pair SET status = ? WHERE link = ? AND contact = ?",
-        (MemberStatus.UNSUBSCRIBED.value, link, contact),
+        [(status.value, link, contact) for contact, status in marked],
     )
 
 
