@@ -1,0 +1,63 @@
+"""What every test may rely on: retries that do not wait, clean logs, a world to work in."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import stamina
+import structlog
+
+from syncd.simulator.planfix import SimulatedPlanfix
+from tests.fakes.email_service import EmailService
+from tests.scene import Scene
+
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True)
+def _retries_without_waiting() -> Iterator[None]:
+    """Let every retry come at once, as often as it was asked for."""
+    with stamina.set_testing(True, attempts=10, cap=True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _clean_logs() -> Iterator[None]:
+    """Leave no set-up of the log, and nothing bound to it, to the next test."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def planfix() -> Iterator[SimulatedPlanfix]:
+    with SimulatedPlanfix() as planfix:
+        yield planfix
+
+
+@pytest.fixture
+def service() -> Iterator[EmailService]:
+    with EmailService() as service:
+        yield service
+
+
+@pytest.fixture
+def make_scene(
+    tmp_path: Path, planfix: SimulatedPlanfix, service: EmailService
+) -> Callable[..., Scene]:
+    """Return what makes a scene; keywords are those of `Scene`."""
+
+    def make(**keywords: object) -> Scene:
+        return Scene(tmp_path, planfix, service, **keywords)  # type: ignore[arg-type]  # passed on
+
+    return make
+
+
+@pytest.fixture
+def scene(make_scene: Callable[..., Scene]) -> Scene:
+    """One link from all persons to a list that can only be written."""
+    return make_scene()
