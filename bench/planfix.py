@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from syncd.simulator.planfix import SimulatedPlanfix
 from syncd.wire import planfix_xml
+from syncd.wire.planfix_xml import Parameters
 
 PAGE = 100
 _FIRST = 1001
@@ -41,7 +42,7 @@ class Planfix:
         headers = {"Content-Type": "application/xml", "Authorization": f"Basic {secret}"}
         connection = http.client.HTTPConnection(place.netloc)
         for number in range(1, self._ask("pages", "") + 1):
-            values = {"pageCurrent": number, "pageSize": PAGE, "target": "contact"}
+            values: Parameters = {"pageCurrent": number, "pageSize": PAGE, "target": "contact"}
             body = planfix_xml.request("contact.getList", self.account, values)
             connection.request("POST", place.path, body, headers)
             yield connection.getresponse().read()

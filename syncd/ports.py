@@ -23,7 +23,8 @@ class Capabilities:
     tells_unsubscribe: bool
     tells_blocked: bool
     finds_lists: bool  # an ambiguous creation can be looked up
-    bulk_add: int  # entries in one upsert at most
+    bulk_add: int  # entries in one upsert of new people at most
+    bulk_update: int  # entries in one upsert of known people at most
 
 
 @dataclass(frozen=True, slots=True)

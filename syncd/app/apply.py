@@ -1,7 +1,7 @@
 """Journal → calls → outcomes, one operation at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, assert_never
@@ -63,15 +63,16 @@ class Applier:
     def carry_out(self, adds: int) -> Applied:
         """Carry out the plan; `adds` is how many there are.
 
-        What frees an address goes first; adds go last, many of them as imports.
+        What frees an address goes first; adds go last, many of them as imports. Updates that
+        follow one another and wait for nobody go together where the backend takes several.
         """
         after = 0
         while entries := self._journal.singles(self._at.run, self._at.number, after):
-            for entry in entries:
+            for batch in _batches(entries, self._at.backend.capabilities.bulk_update):
                 if self._stop():
                     self.applied.stopped = True
                     return self.applied
-                self._one_call([entry])
+                self._one_call(batch)
             after = entries[-1].id
         size = 1 if adds <= SMALL_CHANGE else IMPORT_BATCH
         after = 0
@@ -88,15 +89,18 @@ class Applier:
         self._one_call(entries, again=True)
 
     def _one_call(self, entries: Sequence[Entry], *, again: bool = False) -> None:
-        ready = self._admit(entries)
+        ready = self._admit(entries, again=again)
         if not ready:
             return
         self._journal.send(ready, at=stamp())
         results = call(self._at, self._list_id, [entry.operation for entry in ready], again=again)
         self._record(ready, results)
 
-    def _admit(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Drop what was latched since the plan was made, and what waits for another."""
+    def _admit(self, entries: Sequence[Entry], *, again: bool) -> list[Entry]:
+        """Drop what was latched since the plan was made, and what waits for another.
+
+        What was sent before waited its turn then.
+        """
         newest = self._at.store.consent.newest()
         if newest != self._latched_at:
             self._latched_at, self._latches = newest, latches_of(self._at)
@@ -105,7 +109,7 @@ class Applier:
             op = entry.operation
             if op.op in _WRITES_TO_PERSON and self._unwanted(op):
                 latched.append(entry)
-            elif op.after is not None and op.after not in self.applied.freed:
+            elif not again and op.after is not None and op.after not in self.applied.freed:
                 waiting.append(entry)
             else:
                 ready.append(entry)
@@ -135,7 +139,7 @@ class Applier:
             if result.result is Result.REFUSED:
                 state, status = State.REFUSED, MemberStatus.UNSUBSCRIBED
                 why = "the list says that they unsubscribed"
-                latches += [NewLatch(why, key=op.person.key)]
+                latches += [NewLatch(why, key=key) for key in (op.person.key, op.old_key) if key]
                 latches += [NewLatch(why, contact=op.contact)] if op.contact else []
             elif result.result is Result.BLOCKED:
                 state, status = State.REFUSED, MemberStatus.BLOCKED
@@ -154,6 +158,22 @@ class Applier:
             (moment + wait).isoformat(timespec="microseconds") for wait in RETRY_QUARANTINE_AFTER
         ]
         self._journal.record(self._at.number, ended, at=at, next_try=next_try)
+
+
+def _batches(entries: Sequence[Entry], updates: int) -> Iterator[list[Entry]]:
+    """Yield what goes in one call, in their order."""
+    batch: list[Entry] = []
+    for entry in entries:
+        together = entry.operation.op is Op.UPDATE and entry.operation.after is None
+        if batch and not (together and len(batch) < updates):
+            yield batch
+            batch = []
+        batch.append(entry)
+        if not together:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _failed(operation: Operation, result: ItemResult) -> bool:

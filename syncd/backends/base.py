@@ -5,7 +5,8 @@ The terms, once for all backends:
 service     the far side: somebody's list server, or our own file.
 list        one mailing list there, under the id that the service gave it.
 entry       one person on the way to a list, with the id of the contact behind it.
-batch       entries that travel in one call, at most `capabilities.bulk_add`.
+batch       entries that travel in one call: new people at most `capabilities.bulk_add`, known
+            ones at most `bulk_update`.
 refusal     the service's no to one entry. It becomes that entry's `ItemResult`; whatever
             concerns the whole service is raised as one of `syncd.errors`.
 known       we put these people on the list before.

@@ -100,6 +100,7 @@ class Embedded(Backend):
         tells_blocked=True,
         finds_lists=True,
         bulk_add=500,
+        bulk_update=500,
     )
 
     def __init__(self, options: Options, retry: Retry) -> None:

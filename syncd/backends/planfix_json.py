@@ -71,6 +71,7 @@ class PlanfixJson(Backend):
         tells_blocked=False,
         finds_lists=False,
         bulk_add=IMPORT_BATCH,
+        bulk_update=1,
     )
 
     def __init__(self, options: Options, retry: Retry) -> None:

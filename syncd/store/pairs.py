@@ -30,8 +30,8 @@ SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
 """
 
 _ABSENT: Final = """
-SELECT p.contact FROM contact c JOIN pair p ON p.link = ? AND p.contact = c.id
- WHERE c.selection = ? AND c.page IS NULL ORDER BY p.contact
+SELECT c.id FROM contact c WHERE c.selection = ? AND c.page IS NULL
+   AND EXISTS (SELECT 1 FROM pair p WHERE p.link = ? AND p.contact = c.id) ORDER BY c.id
 """
 
 _SET: Final = """
@@ -55,7 +55,7 @@ class Pairs:
 
     def absent(self, link: LinkNumber, selection: int) -> list[ContactId]:
         """Return the paired contacts that the last sweep missed, by id."""
-        return [ContactId(row[0]) for row in self._database.rows(_ABSENT, (link, selection))]
+        return [ContactId(row[0]) for row in self._database.rows(_ABSENT, (selection, link))]
 
     def of_key(self, link: LinkNumber, key: AddressKey) -> tuple[ContactId, Pair] | None:
         """Return the pair that has an address, with its contact."""

@@ -133,6 +133,21 @@ class BackendConformance:
         assert results_of(results) == [Result.DONE] * count
         assert world.members(list_id) == active(*entries)
 
+    def test_any_number_of_known_people_is_updated(
+        self, backend: Backend, world: World, list_id: ListId
+    ) -> None:
+        count = backend.capabilities.bulk_update + 1
+        backend.upsert(list_id, [entry(number) for number in range(count)], known=False)
+        renamed = [
+            Entry(each.contact, Person.of(each.person.address, "Eva", "Holm"))
+            for each in (entry(number) for number in range(count))
+        ]
+
+        results = backend.upsert(list_id, renamed, known=True)
+
+        assert results_of(results) == [Result.DONE] * count
+        assert world.members(list_id) == active(*renamed)
+
     def test_a_bad_contact_fails_alone(
         self, backend: Backend, world: World, list_id: ListId
     ) -> None:
