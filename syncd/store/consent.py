@@ -59,10 +59,11 @@ class ConsentStore:
     def latch(self, link: LinkNumber, latches: Iterable[NewLatch], *, run: str, at: str) -> int:
         """Set latches, durably; those there are stay as they are. Return how many are new."""
         new = 0
+        hashed = self.hashed  # before the transaction: the first use makes the key, in its own
         with self._database.transaction() as connection:
             raw = driver(connection)
             for latch in latches:
-                key_hash = None if latch.key is None else self.hashed(latch.key)
+                key_hash = None if latch.key is None else hashed(latch.key)
                 new += raw.execute(
                     "INSERT INTO latch (link, contact, key_hash, why, run, at)"
                     " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM latch"

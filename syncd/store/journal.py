@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from syncd.core.journal import Ended, Entry, State, fingerprint
+from syncd.core.journal import Ended, Entry, State, fingerprint, signature
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import Row, Standing
-from syncd.core.people import ContactId, Person
+from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint
 from syncd.store import pairs
 from syncd.store.database import Database, driver
@@ -28,6 +28,15 @@ _READ: Final = (
     " batch FROM operation"
 )
 _CHUNK: Final = 500
+# The index of what is still open serves no other text than its own.
+_OPEN: Final = "state IN ('planned', 'sent')"
+_PLANNED: Final = f"{_OPEN} AND state = 'planned'"
+
+
+_USED: Final = (
+    "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'withheld' AND contact = ?"
+    " AND op = ? AND key = ? AND first = ? AND last = ? AND old_key = ?"
+)
 
 
 class Draft:
@@ -81,23 +90,28 @@ class Draft:
         mine = (self._run, self._link)
         self._raw.execute(
             "UPDATE operation SET state = 'withheld' WHERE run = ? AND link = ?"
-            " AND state = 'planned' AND ((? AND op = 'remove') OR loses & ?)"
+            f" AND {_PLANNED} AND ((? AND op = 'remove') OR loses & ?)"
             " AND (NOT approved OR (op = 'update' AND loses & ?))",
             (*mine, removals, int(losses), int(losses & Loses.OLD_ADDRESS)),
         )
-        while self._raw.execute(
-            "UPDATE operation SET state = 'withheld' WHERE run = ? AND link = ?"
-            " AND state = 'planned' AND after IN (SELECT contact FROM operation"
-            " WHERE run = ? AND link = ? AND state = 'withheld')",
-            (*mine, *mine),
-        ).rowcount:
-            pass
-        return int(
-            self._raw.execute(
-                "SELECT COUNT(*) FROM operation WHERE run = ? AND link = ? AND state = 'withheld'",
+        waiting = {
+            row[0]
+            for row in self._raw.execute(
+                "SELECT contact FROM operation WHERE run = ? AND link = ? AND state = 'withheld'",
                 mine,
-            ).fetchone()[0]
-        )
+            )
+        }
+        behind = []
+        for number, contact, after in self._raw.execute(
+            f"SELECT id, contact, after FROM operation WHERE run = ? AND link = ? AND {_PLANNED}"
+            " AND after IS NOT NULL ORDER BY id",  # whoever waits comes after whom they wait for
+            mine,
+        ):
+            if after in waiting:
+                waiting.add(contact)
+                behind.append((number,))
+        self._raw.executemany("UPDATE operation SET state = 'withheld' WHERE id = ?", behind)
+        return len(waiting)
 
     def entries(self) -> Iterator[Operation]:
         """Yield the plan as it stands, the withheld with it."""
@@ -126,7 +140,7 @@ class Journal:
         """Drop what a run that ended had planned; wishes of people to leave stay."""
         with self._database.transaction() as connection:
             driver(connection).execute(
-                "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'planned'"
+                f"UPDATE operation SET state = 'dropped' WHERE link = ? AND {_PLANNED}"
                 " AND op <> 'unsubscribe'",
                 (link,),
             )
@@ -134,15 +148,14 @@ class Journal:
     def open(self, link: LinkNumber) -> list[Entry]:
         """Return what was sent without a known result, and people's wishes not yet told."""
         return self._entries(
-            "link = ? AND (state = 'sent' OR (state = 'planned' AND op = 'unsubscribe'))"
-            " ORDER BY id",
+            f"link = ? AND {_OPEN} AND (state = 'sent' OR op = 'unsubscribe') ORDER BY id",
             (link,),
         )
 
     def singles(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
         """Return the next planned operations other than adds, in their order."""
         return self._entries(
-            "run = ? AND link = ? AND state = 'planned' AND op <> 'add' AND id > ?"
+            f"run = ? AND link = ? AND {_PLANNED} AND op <> 'add' AND id > ?"
             f" ORDER BY id LIMIT {_CHUNK}",
             (run, link, after),
         )
@@ -150,8 +163,7 @@ class Journal:
     def adds(self, run: str, link: LinkNumber, after: int, limit: int) -> list[Entry]:
         """Return the next planned adds, in their order."""
         return self._entries(
-            "run = ? AND link = ? AND state = 'planned' AND op = 'add' AND id > ?"
-            " ORDER BY id LIMIT ?",
+            f"run = ? AND link = ? AND {_PLANNED} AND op = 'add' AND id > ? ORDER BY id LIMIT ?",
             (run, link, after, limit),
         )
 
@@ -185,6 +197,7 @@ class Journal:
     ) -> None:
         """Write results, bases and quarantine together.
 
+        An approval serves once: what was withheld and is now done is withheld no longer.
         `next_try` are the times at which a first, second … failure is tried again; the last
         one serves for all further failures.
         """
@@ -192,21 +205,29 @@ class Journal:
             raw = driver(connection)
             raw.executemany(
                 "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
-                [(e.state.value, e.error, at, e.entry.id) for e in ended],
+                [(_state(e).value, e.error, at, e.entry.id) for e in ended],
             )
             kept = []
+            marked = []
             gone = []
             for e in ended:
                 op = e.entry.operation
                 if e.state is State.FAILED:
                     continue
                 if op.op is Op.UNSUBSCRIBE:
-                    pairs.mark_unsubscribed(raw, link, op.contact)
+                    marked.append((op.contact, MemberStatus.UNSUBSCRIBED))
+                elif op.op is Op.RENAME and e.state is State.REFUSED:
+                    marked.append((op.contact, e.status))  # its member is still where it was
                 elif op.op is Op.REMOVE:
                     gone.append(op.contact)
                 else:
                     kept.append((op.contact, op.person, e.status, e.reference))
+            raw.executemany(
+                _USED,
+                [(link, *signature(e.entry.operation)) for e in ended if e.state is State.DONE],
+            )
             pairs.keep(raw, link, kept)
+            pairs.mark(raw, link, marked)
             pairs.end(raw, link, gone)
             _quarantine(raw, link, ended, next_try)
 
@@ -254,6 +275,12 @@ class Journal:
                 " AND state NOT IN ('planned', 'sent', 'withheld')",
                 (audit_before,),
             )
+
+
+def _state(ended: Ended) -> State:
+    """Return where an operation stands; a wish to leave that failed is told again next time."""
+    wish = ended.entry.operation.op is Op.UNSUBSCRIBE
+    return State.PLANNED if wish and ended.state is State.FAILED else ended.state
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

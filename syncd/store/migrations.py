@@ -37,8 +37,8 @@ CREATE TABLE operation (id INTEGER NOT NULL, run VARCHAR NOT NULL, link INTEGER 
     old_key VARCHAR NOT NULL, loses INTEGER NOT NULL, after INTEGER, why VARCHAR NOT NULL,
     approved BOOLEAN NOT NULL, state VARCHAR NOT NULL, batch INTEGER, error VARCHAR NOT
     NULL, at VARCHAR NOT NULL, PRIMARY KEY (id));
-CREATE INDEX operation_open ON operation (link) WHERE state IN ('planned', 'sent',
-    'withheld');
+CREATE INDEX operation_open ON operation (link) WHERE state IN ('planned', 'sent');
+CREATE INDEX operation_withheld ON operation (link, contact) WHERE state = 'withheld';
 CREATE INDEX operation_removed ON operation (link, at) WHERE op = 'remove';
 CREATE TABLE quarantine (link INTEGER NOT NULL, contact INTEGER NOT NULL, person VARCHAR NOT
     NULL, error VARCHAR NOT NULL, attempts INTEGER NOT NULL, next_at VARCHAR NOT NULL,

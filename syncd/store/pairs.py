@@ -34,6 +34,12 @@ SELECT c.id FROM contact c WHERE c.selection = ? AND c.page IS NULL
    AND EXISTS (SELECT 1 FROM pair p WHERE p.link = ? AND p.contact = c.id) ORDER BY c.id
 """
 
+# In no link; each link is asked by itself, so that the primary key answers.
+UNPAIRED: Final = (
+    "NOT EXISTS (SELECT 1 FROM pair WHERE pair.link IN (SELECT id FROM link)"
+    " AND pair.contact = contact.id)"
+)
+
 _SET: Final = """
 INSERT INTO pair (link, contact, address, key, first, last, status, reference)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -131,8 +137,8 @@ def end(raw: sqlite3.Connection, link: LinkNumber, ended: list[ContactId]) -> No
     """End pairs; contacts that no page shows and nobody is paired with go too."""
     raw.executemany("DELETE FROM pair WHERE link = ? AND contact = ?", [(link, c) for c in ended])
     raw.executemany(
-        "DELETE FROM contact WHERE id = ? AND page IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM pair WHERE pair.contact = contact.id)",
+        "DELETE FROM contact WHERE selection IN (SELECT id FROM selection) AND id = ?"
+        f" AND page IS NULL AND {UNPAIRED}",
         [(contact,) for contact in ended],
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from syncd.core.address import AddressKey
+from syncd.core.address import AddressKey, key_of
 from syncd.core.link import LinkNumber
 from syncd.core.people import ContactId
 from syncd.core.plan import Finding
@@ -168,11 +168,32 @@ class Runs:
         ]
 
     def forget(self, key: AddressKey, contacts: Sequence[ContactId]) -> None:
-        """Erase a person's data; latches stay, since they hold keyed hashes and bare ids."""
+        """Erase a person's data; latches stay, since they hold keyed hashes and bare ids.
+
+        Whoever of `contacts` has the address now goes wholly; of one who only had it once,
+        what names the address.
+        """
         with self._database.transaction() as connection:
             raw = driver(connection)
+            has_it = {
+                row[0]
+                for row in raw.execute(
+                    "SELECT id FROM contact WHERE key = ? UNION SELECT contact FROM pair"
+                    " WHERE key = ?",
+                    (key, key),
+                )
+            }
             raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
-            for contact in contacts:
+            failed_with = raw.execute("SELECT link, contact, person FROM quarantine").fetchall()
+            raw.executemany(
+                "DELETE FROM quarantine WHERE link = ? AND contact = ?",
+                [
+                    (link, contact)
+                    for link, contact, person in failed_with
+                    if key_of(person.partition("\x1f")[0]) == key
+                ],
+            )
+            for contact in has_it.intersection(contacts):
                 raw.execute("DELETE FROM operation WHERE contact = ?", (contact,))
                 # The page must be read anew, or it would pass for unchanged without them.
                 raw.execute(
@@ -183,6 +204,7 @@ class Runs:
                 raw.execute("DELETE FROM contact WHERE id = ?", (contact,))
                 for table in ("pair", "held", "quarantine"):
                     raw.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))
+        self._database.wipe()
 
     def links_on(self, contacts: Sequence[ContactId]) -> list[str]:
         """Return the names of the links that still have one of these contacts on their list."""

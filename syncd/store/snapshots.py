@@ -12,6 +12,7 @@ from syncd.core.link import Selection
 from syncd.core.people import ContactId
 from syncd.ports import ReadContact, Remembered
 from syncd.store.database import Database, driver, fetch
+from syncd.store.pairs import UNPAIRED
 
 _KEEP = (
     "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
@@ -100,11 +101,12 @@ class Snapshot:
             )
             raw.executemany(_KEEP, [self._row(read, number) for read in changed])
             new = {read.contact.id for read in changed}
-            # A contact that comes here from a later page must be looked for there again: were
-            # that page unread for its unchanged bytes, a contact on both would go unnoticed.
+            # A contact that comes here from another page must be looked for there again: were
+            # that page unread for its unchanged bytes, a contact on both would go unnoticed, or
+            # count as absent once it stands there alone.
             raw.executemany(
                 "DELETE FROM page WHERE selection = ? AND number = ?",
-                {(self.id, page) for page in pages.values() if page is not None and page > number},
+                {(self.id, page) for page in pages.values() if page not in {None, number}},
             )
             raw.executemany(
                 "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
@@ -158,7 +160,6 @@ class Snapshot:
         """Erase contacts that no page shows and no link is paired with."""
         with self._database.transaction() as connection:
             driver(connection).execute(
-                "DELETE FROM contact WHERE selection = ? AND page IS NULL AND NOT EXISTS"
-                " (SELECT 1 FROM pair WHERE pair.contact = contact.id)",
+                f"DELETE FROM contact WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
                 (self.id,),
             )

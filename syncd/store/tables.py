@@ -114,9 +114,8 @@ class OperationRow(SQLModel, table=True):
 
     __tablename__ = "operation"
     __table_args__ = (
-        Index(
-            "operation_open", "link", sqlite_where=text("state IN ('planned', 'sent', 'withheld')")
-        ),
+        Index("operation_open", "link", sqlite_where=text("state IN ('planned', 'sent')")),
+        Index("operation_withheld", "link", "contact", sqlite_where=text("state = 'withheld'")),
         Index("operation_removed", "link", "at", sqlite_where=text("op = 'remove'")),
     )
     id: int | None = Field(default=None, primary_key=True)
