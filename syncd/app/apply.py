@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 RETRY_QUARANTINE_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 60, 240, 1440))
 _WRITES_TO_PERSON: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
+_PUTS_ADDRESS: Final = frozenset({Op.ADD, Op.RENAME})
 
 
 @dataclass
@@ -101,9 +102,7 @@ class Applier:
 
         What was sent before waited its turn then.
         """
-        newest = self._at.store.consent.newest()
-        if newest != self._latched_at:
-            self._latched_at, self._latches = newest, latches_of(self._at)
+        self._learn_latches()
         latched, waiting, ready = [], [], []
         for entry in entries:
             op = entry.operation
@@ -115,10 +114,31 @@ class Applier:
                 ready.append(entry)
         if latched:
             self._journal.drop(latched, "unsubscribed meanwhile", at=stamp())
+            if again:  # it may have been done all the same
+                self._take_back([entry.operation for entry in latched])
         if waiting:
             self._journal.drop(waiting, "the address was not freed", at=stamp())
             self.applied.waiting += len(waiting)
         return ready
+
+    def _learn_latches(self) -> bool:
+        """Read the latches again where there are new ones; say whether there were."""
+        newest = self._at.store.consent.newest()
+        if newest == self._latched_at:
+            return False
+        self._latched_at, self._latches = newest, latches_of(self._at)
+        return True
+
+    def _take_back(self, operations: Sequence[Operation]) -> None:
+        """Journal that people leave who were put on the list while they asked to leave it.
+
+        The list was, or will be, told of the address that they named; this is the other one.
+        """
+        for op in operations:
+            if op.op in _PUTS_ADDRESS:
+                why = "unsubscribed while the list was being written"
+                wish = Operation(Op.UNSUBSCRIBE, op.contact, op.person, why)
+                self._journal.wish(self._at.number, wish, run=self._at.run, at=stamp())
 
     def _unwanted(self, operation: Operation) -> bool:
         latches = self._latches
@@ -157,6 +177,9 @@ class Applier:
         next_try = [
             (moment + wait).isoformat(timespec="microseconds") for wait in RETRY_QUARANTINE_AFTER
         ]
+        if self._learn_latches():  # before the results are kept, so that no kill loses a wish
+            written = [e.entry.operation for e in ended if e.state is State.DONE]
+            self._take_back([operation for operation in written if self._unwanted(operation)])
         self._journal.record(self._at.number, ended, at=at, next_try=next_try)
 
 

@@ -25,11 +25,13 @@ def confirm(
 
     Asking costs a call each, so it ends where the removals are over the limit anyhow
     (`allowance` is what is left of it); those that a person approved are always asked about.
+    Those that are latched are asked about, too, but don't count: they are off the list.
     Absence from a read that isn't certified means nothing.
     """
     if not certified:
         return {}
     standing: dict[ContactId, Standing] = {}
+    latched, _ = open_link.store.consent.latched(open_link.number)
     second: frozenset[ContactId] | None = None
     gone = asked = 0
     for contact in sorted(absent, key=lambda c: (c not in approved, c)):
@@ -49,7 +51,7 @@ def confirm(
             if contact in second:
                 continue
         standing[contact] = Standing.LEFT if exists else Standing.DELETED
-        gone += contact not in approved
+        gone += contact not in approved and contact not in latched
     return standing
 
 

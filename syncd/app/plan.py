@@ -155,12 +155,12 @@ class _Planner:
 
 def _spread_latches(open_link: OpenLink, standing: dict[ContactId, Standing]) -> None:
     """Latch who follows from those that are latched, before anything is planned."""
-    latches = latches_of(open_link)
-    if not latches:
-        return
-    at = stamp()
-    with open_link.store.journal.drafting(
-        open_link.number, open_link.snapshot.id, run=open_link.run, at=at, keep=False
-    ) as draft:
-        new = list(spread(draft.rows(standing), latches))
-    open_link.store.consent.latch(open_link.consent_number, new, run=open_link.run, at=at)
+    while latches := latches_of(open_link):
+        at = stamp()
+        with open_link.store.journal.drafting(
+            open_link.number, open_link.snapshot.id, run=open_link.run, at=at, keep=False
+        ) as draft:
+            new = list(spread(draft.rows(standing), latches))
+        if not new:
+            return
+        open_link.store.consent.latch(open_link.consent_number, new, run=open_link.run, at=at)
