@@ -32,6 +32,9 @@ def settle(open_link: OpenLink, list_id: ListId | None) -> Applied | None:
     applier = Applier(open_link, list_id, stop=lambda: False)
     for call in _calls(entries):
         applier.settle(call)
+    # Whoever asked to leave while a call of unknown fate put them on the list.
+    for call in _calls(e for e in journal.open(open_link.number) if e.id > entries[-1].id):
+        applier.settle(call)
     return applier.applied
 
 

@@ -1,0 +1,338 @@
+"""Whoever left is never subscribed by us again, whatever happens in Planfix."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from syncd.app import decisions
+from syncd.core.address import key_of
+from syncd.core.report import RunReport
+from syncd.simulator.planfix import SimulatedPlanfix
+from tests.fakes.email_service import EmailService, Fault
+from tests.scene import Scene, link, planned
+
+ANNA = "anna@example.com"
+ELSEWHERE = "anna@example.org"
+
+
+def anna_left(scene: Scene, *, others: int = 3) -> int:
+    """Put Anna and others on the list, and let Anna leave; return her contact."""
+    anna = scene.planfix.add(name="Anna", last_name="Berg", email=ANNA)
+    for number in range(others):
+        scene.planfix.add(name="Other", email=f"other{number}@example.com")
+    assert scene.run().exit_code == 0
+    scene.unsubscribe(ANNA)
+    scene.service.opted_out.update({key_of(ANNA), key_of(ELSEWHERE)})
+    return anna
+
+
+def stays_away(scene: Scene) -> None:
+    """Run twice; Anna is on the list under neither address, and nobody put her back."""
+    for _ in range(2):
+        assert scene.run().exit_code in {0, 1}
+    assert not {ANNA, ELSEWHERE} & scene.members().keys()
+    assert scene.service.resubscribed == 0
+
+
+def test_an_unsubscribe_takes_the_person_off_the_list_at_once(scene: Scene) -> None:
+    anna_left(scene)
+
+    assert set(scene.members()) == {f"other{number}@example.com" for number in range(3)}
+    assert scene.service.actions[-1] == "updateContact delete"
+
+
+def test_edits_in_planfix_do_not_bring_back_whoever_left(scene: Scene) -> None:
+    anna = anna_left(scene)
+
+    scene.planfix.edit(anna, name="Anne", last_name="Lund")
+
+    stays_away(scene)
+
+
+def test_a_new_address_does_not_bring_back_whoever_left(scene: Scene) -> None:
+    anna = anna_left(scene)
+
+    scene.planfix.edit(anna, email=ELSEWHERE)
+    stays_away(scene)
+    scene.planfix.edit(anna, email="")
+    stays_away(scene)
+    scene.planfix.edit(anna, email=ANNA.upper())
+    stays_away(scene)
+
+
+def test_a_new_contact_with_the_address_does_not_bring_back_whoever_left(scene: Scene) -> None:
+    anna = anna_left(scene)
+
+    scene.planfix.delete(anna)
+    stays_away(scene)
+    again = scene.planfix.add(name="Anna", email=ANNA)
+    stays_away(scene)
+    scene.planfix.edit(again, email=ELSEWHERE)
+    stays_away(scene)
+
+
+def test_leaving_and_entering_the_selection_does_not_bring_back_whoever_left(
+    make_scene: Callable[..., Scene],
+) -> None:
+    scene = make_scene(links=[link("customers", selection="filter:77")])
+    scene.planfix.add_filter("77", "Newsletter")
+    ids = [scene.planfix.add(name="A", email=a) for a in (ANNA, "b@example.com", "c@example.com")]
+    for contact in ids:
+        scene.planfix.put_in(contact, "77")
+    scene.run()
+    scene.unsubscribe(ANNA)
+    scene.service.opted_out.add(key_of(ANNA))
+
+    scene.planfix.take_out(ids[0], "77")
+    stays_away(scene)
+    scene.planfix.put_in(ids[0], "77")
+    stays_away(scene)
+
+
+def test_a_swap_with_somebody_who_left_subscribes_nobody(scene: Scene) -> None:
+    anna = anna_left(scene)
+    boris = scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+
+    scene.planfix.edit(anna, email="boris@example.com")
+    scene.planfix.edit(boris, email=ANNA)
+
+    stays_away(scene)
+
+
+def test_a_move_to_the_address_of_somebody_who_left_waits(scene: Scene) -> None:
+    anna = anna_left(scene)
+    boris = scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+
+    scene.planfix.edit(boris, email=ANNA)
+    stays_away(scene)
+    scene.planfix.delete(anna)
+    stays_away(scene)
+
+
+def test_forgetting_somebody_who_left_does_not_bring_them_back(scene: Scene) -> None:
+    anna = anna_left(scene)
+
+    assert scene.forget(ANNA).latched
+    stays_away(scene)
+    scene.planfix.delete(anna)
+    scene.planfix.add(name="Anna", email=ANNA)
+    stays_away(scene)
+
+
+def test_nothing_in_the_store_names_somebody_forgotten(scene: Scene) -> None:
+    anna = anna_left(scene)
+    scene.planfix.delete(anna)
+    stays_away(scene)
+
+    scene.forget(ANNA)
+
+    for file in scene.folder.glob("syncd.db*"):
+        assert ANNA.encode() not in file.read_bytes(), file.name
+
+
+def test_a_rebase_does_not_bring_back_whoever_left(scene: Scene) -> None:
+    anna = anna_left(scene)
+
+    scene.rebase()
+    stays_away(scene)
+    scene.planfix.edit(anna, email=ELSEWHERE)
+    stays_away(scene)
+
+
+def test_a_list_deleted_and_made_anew_does_not_bring_back_whoever_left(scene: Scene) -> None:
+    anna_left(scene)
+
+    with scene.world() as world:
+        decisions.delete_list(world, "customers")
+
+    stays_away(scene)
+    assert len(scene.members()) == 3
+
+
+def test_an_unsubscribe_before_the_first_run_is_heeded(scene: Scene) -> None:
+    scene.planfix.add(name="Anna", email=ANNA)
+    scene.unsubscribe(ANNA)
+    scene.service.opted_out.add(key_of(ANNA))
+
+    stays_away(scene)
+
+
+def test_a_list_service_that_is_down_does_not_lose_the_wish(scene: Scene) -> None:
+    anna = scene.planfix.add(name="Anna", email=ANNA)
+    scene.run()
+    scene.service.fail(Fault.UNAVAILABLE, times=None)
+    scene.unsubscribe(ANNA)
+    scene.service.opted_out.add(key_of(ANNA))
+    scene.planfix.edit(anna, last_name="Lund")
+    assert scene.run().exit_code == 69
+    scene.service.recover()
+
+    stays_away(scene)
+
+
+@pytest.mark.parametrize("scope", ["link", "account"])
+def test_an_unsubscribe_reaches_as_far_as_its_scope(
+    make_scene: Callable[..., Scene], scope: str
+) -> None:
+    consent = f'[links.consent]\nscope = "{scope}"\n'
+    scene = make_scene(links=[link("first", more=consent), link("second", more=consent)])
+    scene.planfix.add(name="Anna", email=ANNA)
+    scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+
+    scene.unsubscribe(ANNA, "first")
+    scene.run()
+
+    assert set(scene.members("First")) == {"boris@example.com"}
+    assert (ANNA in scene.members("Second")) is (scope == "link")
+
+
+class PausingService(EmailService):
+    """Stands still once, just before it takes a request in which a text occurs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = b""
+        self._reached, self._go_on = threading.Event(), threading.Event()
+
+    def pause_before(self, text: str) -> None:
+        self._text = text.encode()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers["Content-Length"])
+        body = handler.rfile.read(length)
+        handler.rfile = io.BufferedReader(io.BytesIO(body))
+        if self._text and self._text in body:
+            self._text = b""
+            self._reached.set()
+            self._go_on.wait(30)
+        super().answer(handler)
+
+    def meanwhile(self, run: Callable[[], RunReport], act: Callable[[], object]) -> RunReport:
+        """Run until it stands still, act, and let it go on to its end."""
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(run)
+            assert self._reached.wait(30)
+            act()
+            self._go_on.set()
+            return running.result(30)
+
+
+@pytest.fixture
+def pausing() -> Iterator[PausingService]:
+    with PausingService() as pausing:
+        yield pausing
+
+
+@pytest.fixture
+def paused(tmp_path: Path, planfix: SimulatedPlanfix, pausing: PausingService) -> Scene:
+    return Scene(tmp_path, planfix, pausing)
+
+
+def test_whoever_leaves_while_their_add_waits_is_never_added(
+    paused: Scene, pausing: PausingService
+) -> None:
+    for number in range(1100):
+        paused.planfix.add(name="A", email=f"a{number}@example.com")
+    pausing.pause_before("a0@example.com")
+
+    def leave() -> None:
+        assert "Latched" in paused.unsubscribe("a1050@example.com")
+        pausing.opted_out.add(key_of("a1050@example.com"))
+
+    report = pausing.meanwhile(paused.run, leave)
+
+    assert report.exit_code == 0
+    assert len(paused.members()) == 1099
+    assert "a1050@example.com" not in paused.members()
+    assert paused.run().exit_code == 0
+    assert pausing.resubscribed == 0
+
+
+@pytest.mark.parametrize("others", [0, 20], ids=["as an add", "in an import"])
+def test_whoever_leaves_while_their_add_is_on_its_way_is_taken_off_by_the_next_run(
+    paused: Scene, pausing: PausingService, others: int
+) -> None:
+    paused.planfix.add(name="Anna", email=ANNA)
+    for number in range(others):
+        paused.planfix.add(name="A", email=f"a{number}@example.com")
+    pausing.pause_before(ANNA)
+
+    pausing.meanwhile(paused.run, lambda: paused.unsubscribe(ANNA))
+    paused.run()
+
+    assert ANNA not in paused.members()
+    assert planned(paused.run().links[0]) == {}
+
+
+def test_whoever_leaves_while_their_move_is_on_its_way_is_on_the_list_at_neither_address(
+    paused: Scene, pausing: PausingService
+) -> None:
+    anna = paused.planfix.add(name="Anna", email=ANNA)
+    paused.planfix.add(name="Boris", email="boris@example.com")
+    paused.run()
+    paused.planfix.edit(anna, email=ELSEWHERE)
+    pausing.pause_before(ELSEWHERE)
+
+    pausing.meanwhile(paused.run, lambda: paused.unsubscribe(ANNA))
+    paused.run()
+
+    assert set(paused.members()) == {"boris@example.com"}
+    assert planned(paused.run().links[0]) == {}
+
+
+def test_whoever_leaves_by_the_new_address_while_their_move_is_on_its_way_is_off_the_list(
+    paused: Scene, pausing: PausingService
+) -> None:
+    anna = paused.planfix.add(name="Anna", email=ANNA)
+    paused.planfix.add(name="Boris", email="boris@example.com")
+    paused.run()
+    paused.planfix.edit(anna, email=ELSEWHERE)
+    pausing.pause_before(ELSEWHERE)
+
+    pausing.meanwhile(paused.run, lambda: paused.unsubscribe(ELSEWHERE))
+    paused.run()
+
+    assert set(paused.members()) == {"boris@example.com"}
+
+
+@pytest.mark.parametrize("address", [ANNA, ELSEWHERE])
+def test_a_move_of_unknown_fate_leaves_nobody_on_the_list_who_wants_to_go(
+    scene: Scene, address: str
+) -> None:
+    anna = scene.planfix.add(name="Anna", email=ANNA)
+    scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+    scene.planfix.edit(anna, email=ELSEWHERE)
+    scene.service.fail(Fault.DROP_DONE, times=None)
+    assert scene.run().exit_code == 69
+    scene.service.recover()
+    assert ELSEWHERE in scene.members()
+
+    scene.unsubscribe(address)
+    scene.run()
+
+    assert set(scene.members()) == {"boris@example.com"}
+    assert planned(scene.run().links[0]) == {}
+
+
+def test_an_add_of_unknown_fate_leaves_nobody_on_the_list_who_wants_to_go(scene: Scene) -> None:
+    scene.run()
+    scene.planfix.add(name="Anna", email=ANNA)
+    scene.service.fail(Fault.DROP_DONE, times=None)
+    assert scene.run().exit_code == 69
+    scene.service.recover()
+    assert ANNA in scene.members()
+
+    scene.unsubscribe(ANNA)
+
+    assert scene.members() == {}
+    assert scene.run().exit_code == 0
+    assert scene.members() == {}
