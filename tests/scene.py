@@ -16,11 +16,12 @@ from syncd.app.wiring import open_world
 from syncd.app.world import World
 from syncd.backends.base import Retry
 from syncd.backends.embedded import Embedded
+from syncd.core.address import AddressKey
 from syncd.core.people import MemberStatus
 from syncd.core.report import LinkReport, RunReport
 from syncd.ports import ListId
 from syncd.simulator.planfix import SimulatedPlanfix
-from tests.fakes.email_service import EmailService
+from tests.fakes.email_service import EmailService, StoredContact
 
 CUSTOMERS = 'name = "customers"\nselection = "contact"\nbackend = "news"\nlist = "Customers"\n'
 OPS = (
@@ -141,16 +142,15 @@ class Scene:
 
     def members(self, name: str = "Customers") -> dict[str, Names]:
         """Return who is on a list of the service, with their names; nobody where it is missing."""
-        for stored in self.service.lists.values():
-            if stored.name == name:
-                return {key: (who.first, who.last) for key, who in stored.members.items()}
-        return {}
+        return {key: (who.first, who.last) for key, who in self._stored(name).items()}
 
     def ids(self, name: str = "Customers") -> dict[str, int]:
-        for stored in self.service.lists.values():
-            if stored.name == name:
-                return {key: who.id for key, who in stored.members.items()}
-        return {}
+        """Return the contacts that the members of a list were said to be."""
+        return {key: who.id for key, who in self._stored(name).items()}
+
+    def _stored(self, name: str) -> dict[AddressKey, StoredContact]:
+        newest_first = reversed(self.service.lists.values())
+        return next((stored.members for stored in newest_first if stored.name == name), {})
 
     @contextmanager
     def embedded(self) -> Iterator[Embedded]:
