@@ -99,6 +99,10 @@ class Agenda:
         self.due = self._timetable.after(now)
         return trigger
 
+    def rest(self, until: datetime) -> None:
+        """Put off what is due: another run before then would be of no use."""
+        self.due = max(self.due, until)
+
     def follow(self, timetable: Timetable, now: datetime) -> None:
         """Go by another timetable; what is due already stays so."""
         self._timetable = timetable
@@ -125,6 +129,10 @@ class Work(Protocol):
     @property
     def timetable(self) -> Timetable:
         """When to run."""
+
+    @property
+    def rest_s(self) -> float:
+        """How long the last run asks the next one to wait, in seconds."""
 
     def run(self, trigger: str, stop: Callable[[], bool]) -> str:
         """Do one run, in a thread of its own; return a line for `systemctl status`.
@@ -242,6 +250,8 @@ class Daemon:
                 self._tell_status()
             case Note.ENDED:
                 self._run = None
+                if self._work.rest_s:
+                    self._agenda.rest(clock.now() + timedelta(seconds=self._work.rest_s))
             case None:
                 pass
 

@@ -35,6 +35,7 @@ class SyncdError(Exception):
 
     kind: ClassVar[Kind] = Kind.INTERNAL
     exit_code: ClassVar[int] = 70
+    rest_s: ClassVar[float] = 0.0  # asking again sooner than after this is of no use
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -79,6 +80,8 @@ class AmbiguousError(TemporaryError):
 
 class QuotaError(TemporaryError):
     """The account's calls are used up (Planfix code 0007, or our own daily budget)."""
+
+    rest_s = 3600.0  # when the day's calls come back is not said
 
 
 class BusyError(SyncdError):

@@ -27,6 +27,7 @@ class Work:
             raise ConfigurationError("config.toml, line 1: bad", hint="put it right")
         self.name = name
         self.timetable = Every(float(seconds))
+        self.rest_s = 0.0
 
     def run(self, trigger: str, stop: Callable[[], bool]) -> str:
         say("run", self.name, trigger)

@@ -79,6 +79,15 @@ def test_the_first_run_is_due_at_once_and_the_next_by_the_timetable() -> None:
     assert (first, trigger, agenda.due) == (NOON, "start", NOON + timedelta(minutes=15))
 
 
+def test_a_run_without_calls_left_puts_off_the_next_one() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.rest(NOON + timedelta(hours=1))
+
+    assert agenda.due == NOON + timedelta(hours=1)
+
+
 def test_runs_that_were_missed_while_the_clock_jumped_are_one_run() -> None:
     agenda = Agenda(Every(900), NOON, 0.0)
     agenda.begin(NOON)

@@ -247,7 +247,7 @@ def _log_closed(report: LinkReport) -> None:
 
 
 def _failure(error: SyncdError) -> Failure:
-    return Failure(error.kind.value, str(error), error.exit_code, error.hint)
+    return Failure(error.kind.value, str(error), error.exit_code, error.hint, error.rest_s)
 
 
 def _internal(where: str) -> Failure:

@@ -50,6 +50,12 @@ class Configured:
         with open_world(self._loaded) as world:
             world.chosen(asked.links)
         self._timetable = timetable_of(self._loaded.settings.schedule)
+        self._rest_s = 0.0
+
+    @property
+    def rest_s(self) -> float:
+        """How long the last run asks the next one to wait, in seconds."""
+        return self._rest_s
 
     @property
     def timetable(self) -> Timetable:
@@ -60,6 +66,7 @@ class Configured:
         """Do one run, and log what asks for a person."""
         with open_world(self._loaded) as world:
             report = run_once(world, links=self._links, trigger=trigger, stop=stop)
+        self._rest_s = report.rest_s
         _log_what_asks_for_a_person(report)
         return f"{report.run} {report.outcome}"
 

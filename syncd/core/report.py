@@ -29,6 +29,7 @@ class Failure:
     message: str
     exit_code: int
     hint: str = ""
+    rest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,12 @@ class RunReport:
         if self.failure is not None:
             codes.add(self.failure.exit_code)
         return next((code for code in PRECEDENCE if code in codes), max(codes, default=0))
+
+    @property
+    def rest_s(self) -> float:
+        """Return how long another run would be of no use, in seconds."""
+        failures = [self.failure, *(link.failure for link in self.links)]
+        return max((failure.rest_s for failure in failures if failure is not None), default=0.0)
 
     @property
     def outcome(self) -> Outcome:
