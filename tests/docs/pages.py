@@ -8,7 +8,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = tuple(
     sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in (
-        "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
+        "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/README.md",
     ))])
 )  # fmt: skip
 
