@@ -60,6 +60,8 @@ def plan_link(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> Link
         number, open_link.snapshot.id, run=open_link.run, at=stamp(), keep=not dry_run
     ) as draft:
         draft.write(planner.operations(draft.rows(standing)))
+        if sweep.certified:
+            draft.free(planner.well)
         tally = Tally(
             pairs=pairs,
             read=sweep.read,
@@ -78,6 +80,9 @@ class _Planner:
         self._approved = approved
         self._latches = latches_of(open_link)
         self._quarantined = open_link.store.journal.quarantined(open_link.number)
+        # Those of whom nothing is wanted any more: at first all, but who could not leave yet.
+        wishing = {e.operation.contact for e in open_link.store.journal.open(open_link.number)}
+        self.well = self._quarantined.keys() - wishing
         self._now = stamp()
         self._resting: set[ContactId] = set()  # in quarantine, or waiting for one who is
         self._moves: list[Repoint | End] = []
@@ -89,6 +94,8 @@ class _Planner:
     def operations(self, rows: Iterator[Row]) -> Iterator[tuple[Operation, bool]]:
         """Yield every operation to journal, with whether a person approved it."""
         for step in reconcile(rows, self._latches):
+            if isinstance(step, Operation):
+                self.well.discard(step.contact)
             match step:
                 case Operation() if self._rests(step):
                     self._resting.add(step.contact)

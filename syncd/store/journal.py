@@ -81,6 +81,13 @@ class Draft:
             [(self._link, waiting.contact, waiting.why) for waiting in held],
         )
 
+    def free(self, contacts: Iterable[ContactId]) -> None:
+        """End the quarantine of contacts of whom nothing is wanted any more."""
+        self._raw.executemany(
+            "DELETE FROM quarantine WHERE link = ? AND contact = ?",
+            [(self._link, contact) for contact in contacts],
+        )
+
     def withhold(self, *, removals: bool, losses: Loses) -> int:
         """Withhold what a guard names, and what waits for it; return how many in all.
 
