@@ -33,6 +33,7 @@ _OPEN: Final = "state IN ('planned', 'sent')"
 _PLANNED: Final = f"{_OPEN} AND state = 'planned'"
 
 
+_ANY_WITHHELD: Final = "SELECT 1 FROM operation WHERE link = ? AND state = 'withheld' LIMIT 1"
 _USED: Final = (
     "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'withheld' AND contact = ?"
     " AND op = ? AND key = ? AND first = ? AND last = ? AND old_key = ?"
@@ -229,10 +230,11 @@ class Journal:
                     gone.append(op.contact)
                 else:
                     kept.append((op.contact, op.person, e.status, e.reference))
-            raw.executemany(
-                _USED,
-                [(link, *signature(e.entry.operation)) for e in ended if e.state is State.DONE],
-            )
+            if raw.execute(_ANY_WITHHELD, (link,)).fetchone():
+                raw.executemany(
+                    _USED,
+                    [(link, *signature(e.entry.operation)) for e in ended if e.state is State.DONE],
+                )
             pairs.keep(raw, link, kept)
             pairs.mark(raw, link, marked)
             pairs.end(raw, link, gone)
