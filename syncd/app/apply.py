@@ -171,7 +171,9 @@ class Applier:
                 self.applied.done[op.op] += 1
                 if op.op in {Op.RENAME, Op.REMOVE}:
                     self.applied.freed.add(op.contact)
-            ended.append(Ended(entry, state, result.message, status, result.reference))
+            absent = "the list has no such member" if result.result is Result.ABSENT else ""
+            error = result.message or (absent if state is State.FAILED else "")
+            ended.append(Ended(entry, state, error, status, result.reference))
         if latches:
             self._at.store.consent.latch(self._at.consent_number, latches, run=self._at.run, at=at)
         next_try = [

@@ -47,6 +47,6 @@ def _alert(report: RunReport) -> dict[str, Any]:
     for link, found in zip(document["links"], report.links, strict=True):
         link.pop("operations", None)
         link["findings"] = [f"{finding.message} {finding.hint}" for finding in found.findings]
-    if report.outcome is Outcome.REFUSED:
+    if any(link.withheld for link in report.links):
         document["next"] = f"syncd approve {report.run}"
     return document

@@ -196,11 +196,17 @@ class Embedded(Backend):
         return results
 
     def rename(
-        self, list_id: ListId, old_address: str, entry: Entry, *, again: bool = False
+        self,
+        list_id: ListId,
+        old_address: str,
+        entry: Entry,
+        *,
+        again: bool = False,  # noqa: ARG002 - it states an end
     ) -> ItemResult:
         """Move an active member to a free address; reference and status stay.
 
-        Repeated, with the old address gone and the new one there, it was done before.
+        With the old address gone and the new one there, it was done before: by a call whose
+        answer was lost, or by a run that a restored store knows nothing of.
         """
         person, old_key = entry.person, key_of(old_address)
         with self._transaction() as db:
@@ -209,7 +215,7 @@ class Embedded(Backend):
             row = rows.get(old_key)
             taken = rows.get(person.key) if person.key != old_key else None
             if row is None or row.status == _REMOVED:
-                return _renamed_before(taken, person) if again else _ABSENT
+                return _renamed_before(taken, person)
             result = _standing(row, person)
             if result is not None:
                 return result

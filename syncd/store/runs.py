@@ -213,7 +213,7 @@ class Runs:
             row[0]
             for row in self._database.rows(
                 "SELECT DISTINCT l.name FROM pair p JOIN link l ON l.id = p.link"
-                f" WHERE p.contact IN ({marks}) ORDER BY l.name",
+                f" WHERE p.contact IN ({marks}) AND p.status <> 'unsubscribed' ORDER BY l.name",
                 tuple(contacts),
             )
         ]
