@@ -1,0 +1,85 @@
+"""Who is under a latch, and how latches travel on."""
+
+from syncd.core.pairs import NewLatch, Standing
+from syncd.core.plan import Suppressed
+from syncd.engine.consent import spread
+from tests.engine.world import NO_LATCHES, World, latches, person, row
+
+A, B, C, NEW = (f"{name}@example.com" for name in ("a", "b", "c", "new"))
+
+
+def found(new: list[NewLatch]) -> tuple[set[int], set[str]]:
+    return {n.contact for n in new if n.contact}, {n.key for n in new if n.key}
+
+
+def test_a_latch_holds_by_contact_by_address_and_by_the_members_address() -> None:
+    pair = row(1, NEW, A)
+
+    assert latches(contacts=[1]).hold(pair)
+    assert latches(addresses=[NEW]).hold(pair)
+    assert latches(addresses=[A]).hold(pair)
+    assert not latches(contacts=[2], addresses=[B]).hold(pair)
+    assert not NO_LATCHES.hold(pair)
+
+
+def test_an_address_is_held_in_every_spelling_and_the_empty_one_never() -> None:
+    held = latches(addresses=["Anna@Example.com"])
+
+    assert held.holds_key(person("anna@example.COM").key)
+    assert not held.holds_key(person("").key)
+
+
+def test_without_a_latch_nothing_spreads() -> None:
+    assert list(spread([row(1, A)], NO_LATCHES)) == []
+
+
+def test_a_contact_met_at_a_latched_address_is_latched() -> None:
+    assert found(list(spread([row(5, A)], latches(addresses=[A])))) == ({5}, set())
+
+
+def test_the_new_address_of_a_latched_contact_is_latched_and_so_is_the_old() -> None:
+    assert found(list(spread([row(1, NEW, A)], latches(contacts=[1])))) == (set(), {A, NEW})
+
+
+def test_a_second_pass_finds_nothing_new() -> None:
+    assert list(spread([row(1, NEW, A)], latches(contacts=[1], addresses=[A, NEW]))) == []
+
+
+def test_what_is_no_address_passes_no_latch_on() -> None:
+    """An operator wrote "none" over the address of one who left: others have that, too."""
+    rows = [row(1, "none", A), row(2, "none", B)]
+
+    assert found(list(spread(rows, latches(contacts=[1])))) == (set(), {A})
+
+
+def test_a_latch_travels_back_along_movers_that_came_before() -> None:
+    rows = [row(1, NEW, C), row(2, C, B), row(3, B, A)]
+
+    assert found(list(spread(rows, latches(contacts=[3])))) == ({1, 2}, {A, B, C, NEW})
+
+
+def test_a_missing_contact_passes_its_latch_to_its_members_address() -> None:
+    gone = row(1, A, A, standing=Standing.MISSING)
+
+    assert found(list(spread([gone], latches(contacts=[1])))) == (set(), {A})
+
+
+def test_the_next_address_of_whoever_was_met_at_a_latched_one_stays_out() -> None:
+    world = World.of(c1=A)
+    world.latches = latches(contacts=[1], addresses=[A])
+    world.move(c2=A)
+    world.run()
+
+    world.move(c2=NEW)
+
+    assert world.run() == [Suppressed(2)]  # type: ignore[arg-type]  # a bare number will do
+
+
+def test_an_edit_in_planfix_does_not_lift_a_latch() -> None:
+    world = World.of(c1=A)
+    world.latches = latches(contacts=[1], addresses=[A])
+    for address in (NEW, "", B, A):
+        world.move(c1=address)
+        world.run()
+
+    assert set(world.members) == {A}
