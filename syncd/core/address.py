@@ -16,7 +16,6 @@ _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") +
 
 # Narrower than what email-validator takes, so that nearly all addresses need not be asked about.
 _PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*").fullmatch
-_LOCAL_MAX: Final = 64
 _ADDRESS_MAX: Final = 254
 
 
@@ -44,7 +43,7 @@ def fault_of(address: str) -> str:
     if not address:
         return "no address"
     local, _, domain = address.rpartition("@")
-    if len(address) <= _ADDRESS_MAX and len(local) <= _LOCAL_MAX and _PLAIN_LOCAL(local):
+    if address.isascii() and len(address) <= _ADDRESS_MAX and _PLAIN_LOCAL(local):
         return _domain_fault(domain)
     return _validate(address)
 
