@@ -116,6 +116,22 @@ class Database:
                 transaction.rollback()
 
     @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Do what `transaction` does, on the driver's own connection: a third of the work.
+
+        Raises:
+            TemporaryError: the disk is full, or another process holds the file too long.
+        """
+        with self._told():
+            self._raw.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._raw
+                self._raw.execute("COMMIT")
+            finally:
+                if self._raw.in_transaction:
+                    self._raw.execute("ROLLBACK")
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn the driver's errors into ours."""
         try:

@@ -146,8 +146,8 @@ class Journal:
 
     def drop_planned(self, link: LinkNumber) -> None:
         """Drop what a run that ended had planned; wishes of people to leave stay."""
-        with self._database.transaction() as connection:
-            driver(connection).execute(
+        with self._database.writing() as raw:
+            raw.execute(
                 f"UPDATE operation SET state = 'dropped' WHERE link = ? AND {_PLANNED}"
                 " AND op <> 'unsubscribe'",
                 (link,),
@@ -186,16 +186,16 @@ class Journal:
     def send(self, entries: Sequence[Entry], *, at: str) -> None:
         """Mark operations as sent in one call, before the call."""
         batch = entries[0].id
-        with self._database.transaction() as connection:
-            driver(connection).executemany(
+        with self._database.writing() as raw:
+            raw.executemany(
                 "UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id = ?",
                 [(batch, at, entry.id) for entry in entries],
             )
 
     def drop(self, entries: Sequence[Entry], why: str, *, at: str) -> None:
         """Give up operations that were never sent."""
-        with self._database.transaction() as connection:
-            driver(connection).executemany(
+        with self._database.writing() as raw:
+            raw.executemany(
                 "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
                 [(why, at, entry.id) for entry in entries],
             )
@@ -209,8 +209,7 @@ class Journal:
         `next_try` are the times at which a first, second … failure is tried again; the last
         one serves for all further failures.
         """
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.writing() as raw:
             raw.executemany(
                 "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
                 [(_state(e).value, e.error, at, e.entry.id) for e in ended],
@@ -273,8 +272,7 @@ class Journal:
 
     def prune(self, *, audit_before: str, withheld_before: str) -> None:
         """Erase stories older than the audit keeps, and withheld plans nobody approved."""
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.writing() as raw:
             raw.execute(
                 "UPDATE operation SET state = 'dropped' WHERE state = 'withheld' AND at < ?",
                 (withheld_before,),

@@ -79,8 +79,7 @@ class Snapshot:
         Pages come in order, so a contact remembered on a page before this one was seen
         there in this very sweep.
         """
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.writing() as raw:
             marks = ",".join("?" * len(present))
             pages: dict[int, int | None] = dict(
                 raw.execute(
@@ -140,8 +139,7 @@ class Snapshot:
 
     def forget_pages_after(self, number: int) -> None:
         """End a sweep: pages past the last one hold nobody any more."""
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.writing() as raw:
             raw.execute(
                 "UPDATE contact SET page = NULL WHERE selection = ? AND page > ?",
                 (self.id, number),
@@ -158,8 +156,8 @@ class Snapshot:
 
     def drop_absent(self) -> None:
         """Erase contacts that no page shows and no link is paired with."""
-        with self._database.transaction() as connection:
-            driver(connection).execute(
+        with self._database.writing() as raw:
+            raw.execute(
                 f"DELETE FROM contact WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
                 (self.id,),
             )
