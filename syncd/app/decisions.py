@@ -41,7 +41,8 @@ def approve(world: World, run: str) -> int:
         raise UsageError(f"There is no run {run!r}.", hint="See: syncd status")
     if not withheld:
         raise UsageError(
-            f"Run {run} has nothing withheld.", hint="Only what a run withheld can be approved."
+            f"Run {run} has nothing withheld.",
+            hint="Approve the last run, or the first that was refused: syncd status",
         )
     until = (clock.now() + DAY).isoformat(timespec="microseconds")
     world.store.runs.approve(run, at=stamp(), until=until)

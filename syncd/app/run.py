@@ -168,6 +168,8 @@ def _compare_and_apply(
     report.planned = {op: plan.counts[op] for op in Op}
     report.withheld, report.held, report.suppressed = plan.withheld, plan.held, plan.suppressed
     report.findings = plan.verdict.findings
+    if plan.withheld and not dry_run:
+        open_link.store.journal.thin_withheld(open_link.number)
     report.operations = plan.operations
     try:
         if not dry_run:

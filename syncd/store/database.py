@@ -69,6 +69,11 @@ class Database:
                     )
                 if version:
                     self._check(connection)
+                elif fetch(connection, "SELECT 1 FROM sqlite_master LIMIT 1"):
+                    raise StoreError(
+                        f"{path} is a database of another program.",
+                        hint="Correct store.path.",
+                    )
             self._upgrade(version)
         except (DatabaseError, sqlite3.DatabaseError) as error:
             raise self._damaged(_reason(error)) from error
@@ -81,7 +86,8 @@ class Database:
             self.backup(copy)
         for number in range(version + 1, len(migrations.STEPS) + 1):
             with self.transaction() as connection:
-                migrations.take(connection, number)
+                if migrations.version(connection) < number:  # or another process was faster
+                    migrations.take(connection, number)
 
     def _connect(self) -> Engine:
         # One connection: a run is one thread, and its page cache stays warm.

@@ -28,6 +28,7 @@ _READ: Final = (
     " batch FROM operation"
 )
 _CHUNK: Final = 500
+_WITHHELD_RUNS: Final = 3
 # The index of what is still open serves no other text than its own.
 _OPEN: Final = "state IN ('planned', 'sent')"
 _PLANNED: Final = f"{_OPEN} AND state = 'planned'"
@@ -270,11 +271,28 @@ class Journal:
             )
         }
 
+    def thin_withheld(self, link: LinkNumber) -> None:
+        """Erase what most runs of a long refusal withheld, since it is the same again and again.
+
+        The first run's stays, which the alert names, and that of the last few; and whatever
+        was approved.
+        """
+        with self._database.writing() as raw:
+            runs = raw.execute(
+                "SELECT run FROM operation WHERE link = ? AND state = 'withheld'"
+                " AND run NOT IN (SELECT run FROM approval) GROUP BY run ORDER BY MIN(id)",
+                (link,),
+            ).fetchall()
+            raw.executemany(
+                "DELETE FROM operation WHERE link = ? AND state = 'withheld' AND run = ?",
+                [(link, run) for (run,) in runs[1:-_WITHHELD_RUNS]],
+            )
+
     def prune(self, *, audit_before: str, withheld_before: str) -> None:
         """Erase stories older than the audit keeps, and withheld plans nobody approved."""
         with self._database.writing() as raw:
             raw.execute(
-                "UPDATE operation SET state = 'dropped' WHERE state = 'withheld' AND at < ?",
+                "DELETE FROM operation WHERE state = 'withheld' AND at < ?",
                 (withheld_before,),
             )
             raw.execute(
@@ -296,7 +314,8 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         batch,
     ) = row  # fmt: skip
     person = Person(address, key, first, last)
-    operation = Operation(Op(op), contact, person, why, old_address, old_key, Loses(loses), after)
+    lost = Loses(loses) if loses else Loses.NOTHING  # a flag is slow to make
+    operation = Operation(Op(op), contact, person, why, old_address, old_key, lost, after)
     return Entry(number, operation, batch)
 
 

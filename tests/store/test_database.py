@@ -117,6 +117,17 @@ def test_a_damaged_store_is_refused_and_left_alone(path: Path, damage: str) -> N
     assert path.read_bytes() == bad
 
 
+def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+
+    with pytest.raises(StoreError, match="another program"):
+        Store(path)
+
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
 def test_a_path_that_cannot_be_used_is_a_matter_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

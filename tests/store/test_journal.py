@@ -212,6 +212,19 @@ def test_old_stories_are_pruned_and_open_operations_never(store: Store, link: Li
     assert store.journal.withheld(["r2"], link)
 
 
+def test_of_a_long_refusal_the_first_run_and_the_last_few_can_be_approved(
+    store: Store, link: LinkNumber
+) -> None:
+    for number in range(7):
+        withheld(store, link, f"r{number}", operation(Op.REMOVE, 3, C))
+    store.runs.approve("r2", at=AT, until="2027")
+
+    store.journal.thin_withheld(link)
+
+    kept = [run for run in (f"r{n}" for n in range(7)) if store.journal.withheld([run], link)]
+    assert kept == ["r0", "r2", "r4", "r5", "r6"]
+
+
 def test_a_latch_may_be_the_first_thing_and_is_set_once(store: Store, link: LinkNumber) -> None:
     latches = [NewLatch("left", key=key_of(A)), NewLatch("left", contact=ContactId(1))]
 
