@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from syncd.core.address import AddressKey
-from syncd.core.pairs import NewLatch, Row
-from syncd.core.people import ContactId
+from syncd.core.pairs import NewLatch, Row, Standing
+from syncd.core.people import ContactId, MemberStatus
+from syncd.core.plan import Loses, Op, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +88,22 @@ def _addresses(row: Row) -> list[AddressKey]:
     if row.now.key and not row.fault:
         keys.add(row.now.key)
     return sorted(keys)
+
+
+def still_on(row: Row, latches: Latches) -> Operation | None:
+    """Return what takes a latched contact's member off the list, where the list still has it.
+
+    A contact who was latched at one address may have a member at another. Many at once are a
+    slip in Planfix, not many people leaving: guard 5 counts them as changed addresses.
+    """
+    if row.pair is None or row.pair.status is not MemberStatus.ACTIVE or not latches.hold(row):
+        return None
+    base = row.pair.base
+    moved = row.standing is Standing.PRESENT and row.now.key != base.key
+    return Operation(
+        Op.UNSUBSCRIBE,
+        row.contact,
+        base,
+        "the contact has, or had, an address that unsubscribed",
+        loses=Loses.OLD_ADDRESS if moved else Loses.NOTHING,
+    )

@@ -14,7 +14,7 @@ from syncd.core.address import key_of
 from syncd.core.report import RunReport
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService, Fault
-from tests.scene import Scene, link, planned
+from tests.scene import Scene, applied, link, planned
 
 ANNA = "anna@example.com"
 ELSEWHERE = "anna@example.org"
@@ -114,6 +114,47 @@ def test_a_move_to_the_address_of_somebody_who_left_waits(scene: Scene) -> None:
     stays_away(scene)
     scene.planfix.delete(anna)
     stays_away(scene)
+
+
+def test_whoever_takes_over_the_address_of_somebody_who_left_is_off_the_list(scene: Scene) -> None:
+    anna_left(scene)
+    boris = scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+
+    scene.planfix.edit(boris, email=ANNA)
+    report = scene.run()
+
+    # They are one contact now, who is latched: their member must not stay behind.
+    assert applied(report.links[0]) == {"unsubscribe": 1}
+    assert "boris@example.com" not in scene.members()
+    scene.planfix.delete(boris)
+    assert planned(scene.run().links[0]) == {}
+    stays_away(scene)
+
+
+def test_an_unsubscribe_by_an_address_that_no_run_has_seen_yet_is_heeded(scene: Scene) -> None:
+    anna = scene.planfix.add(name="Anna", email=ANNA)
+    scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+    scene.unsubscribe(ELSEWHERE)
+    scene.service.opted_out.add(key_of(ELSEWHERE))
+
+    scene.planfix.edit(anna, email=ELSEWHERE)
+    scene.run()
+
+    assert set(scene.members()) == {"boris@example.com"}
+    stays_away(scene)
+
+
+def test_a_slip_that_gives_everybody_an_address_that_left_takes_nobody_off(scene: Scene) -> None:
+    anna_left(scene, others=20)
+    for contact in scene.planfix.contacts:
+        scene.planfix.edit(contact, email=ANNA)
+
+    report = scene.run()
+
+    assert (report.exit_code, report.links[0].withheld) == (4, 20)
+    assert len(scene.members()) == 20
 
 
 def test_forgetting_somebody_who_left_does_not_bring_them_back(scene: Scene) -> None:
