@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from syncd.simulator.planfix import SimulatedPlanfix
 from syncd.wire import planfix_xml
-from syncd.wire.planfix_xml import Parameters
 
 PAGE = 100
 _FIRST = 1001
@@ -27,9 +26,9 @@ class Planfix:
     api_key: str
     token: str
 
-    def edit(self, count: int) -> None:
-        """Give this many contacts, spread evenly, another last name."""
-        self._ask("edit", count)
+    def edit(self, *, spread: bool) -> None:
+        """Give one contact in a hundred another last name: on every page, or side by side."""
+        self._ask("edit", spread)
 
     def calls(self, method: str) -> int:
         """Return how many calls of a function came in."""
@@ -42,7 +41,11 @@ class Planfix:
         headers = {"Content-Type": "application/xml", "Authorization": f"Basic {secret}"}
         connection = http.client.HTTPConnection(place.netloc)
         for number in range(1, self._ask("pages", "") + 1):
-            values: Parameters = {"pageCurrent": number, "pageSize": PAGE, "target": "contact"}
+            values: planfix_xml.Parameters = {
+                "pageCurrent": number,
+                "pageSize": PAGE,
+                "target": "contact",
+            }
             body = planfix_xml.request("contact.getList", self.account, values)
             connection.request("POST", place.path, body, headers)
             yield connection.getresponse().read()
@@ -81,8 +84,10 @@ def _serve(pipe: Connection, contacts: int) -> None:
             elif what == "pages":
                 pipe.send(-(-len(simulated.contacts) // PAGE))
             else:
-                for place in range(value):
-                    contact = _FIRST + place * contacts // value
+                share = contacts // 100
+                for contact in range(
+                    _FIRST, _FIRST + (contacts if value else share), 100 if value else 1
+                ):
                     before = simulated.contacts[contact].last_name
                     simulated.edit(contact, last_name=f"{before}a")
-                pipe.send(value)
+                pipe.send(share)
