@@ -93,17 +93,21 @@ def _addresses(row: Row) -> list[AddressKey]:
 def still_on(row: Row, latches: Latches) -> Operation | None:
     """Return what takes a latched contact's member off the list, where the list still has it.
 
-    A contact who was latched at one address may have a member at another. Many at once are a
-    slip in Planfix, not many people leaving: guard 5 counts them as changed addresses.
+    A contact who was latched at one address may have a member at another. It leaves the list
+    when the contact goes, or moved alone to an address that unsubscribed; where other contacts
+    have that address too, all of them wait as they are. Many such moves at once are a slip in
+    Planfix, not many people leaving: guard 5 counts them as changed addresses.
     """
     if row.pair is None or row.pair.status is not MemberStatus.ACTIVE or not latches.hold(row):
         return None
     base = row.pair.base
-    moved = row.standing is Standing.PRESENT and row.now.key != base.key
-    return Operation(
-        Op.UNSUBSCRIBE,
-        row.contact,
-        base,
-        "the contact has, or had, an address that unsubscribed",
-        loses=Loses.OLD_ADDRESS if moved else Loses.NOTHING,
-    )
+    loses = Loses.NOTHING
+    if row.standing is Standing.PRESENT and row.now.key:
+        alone = row.holder is None and not row.contested
+        if row.now.key == base.key or not alone:
+            return None
+        loses = Loses.OLD_ADDRESS
+    elif row.standing in {Standing.MISSING, Standing.UNASKED}:
+        return None
+    why = "the contact has, or had, an address that unsubscribed"
+    return Operation(Op.UNSUBSCRIBE, row.contact, base, why, loses=loses)
