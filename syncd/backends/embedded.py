@@ -320,9 +320,10 @@ class Embedded(Backend):
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
-            # A first fill touches the whole index with each batch: keep it in memory, and
-            # write it home less often than SQLite would.
-            db.execute("PRAGMA cache_size = -32000")
+            # A first fill touches the whole index with each batch: keep more of it in memory
+            # (not all: that would grow with the list), and write it home less often than
+            # SQLite would.
+            db.execute("PRAGMA cache_size = -8000")
             db.execute("PRAGMA wal_autocheckpoint = 5000")
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA:
