@@ -113,7 +113,8 @@ class Life(RuleBasedStateMachine):
             return self.run(dry_run=dry_run)
         if report.exit_code in {0, 1, 4}:
             left = before - self.scene.members().keys() - self.service.opted_out
-            assert not left & {key_of(contact.email) for contact in self.people()}
+            seen = {key_of(c.email) for c in self.people() if not self.planfix.is_hidden(c.id)}
+            assert not left & seen
         return report
 
     def people(self) -> list[SimulatedContact]:
@@ -276,6 +277,9 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, phases=[Phase.generate],
+    max_examples=10,
+    stateful_step_count=20,
+    deadline=None,
+    phases=[Phase.generate],  # each step plays a whole run: too slow to shrink
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)

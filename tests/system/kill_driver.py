@@ -5,32 +5,54 @@ A line holds a config file and a number. A child of its own runs the links once,
 `killed`, or the exit code of a run that had fewer steps.
 """
 
-import itertools
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
-from sqlalchemy import Engine, Pool, event
+from sqlalchemy import Pool, event
 
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
 
 
-def die_at(step: int) -> None:
-    steps = itertools.count(1)
+class Steps:
+    """Counts what a run commits, once before and once after each COMMIT, and kills at one."""
 
-    def count(*_: object) -> None:
-        if next(steps) == step:
+    def __init__(self, last: int) -> None:
+        self._left = last
+        self._armed = self._committing = False
+
+    def arm(self) -> None:
+        self._armed = True
+        sys.setprofile(self._returned)
+
+    def watch(self, connection: sqlite3.Connection, _: object) -> None:
+        connection.set_trace_callback(self._executes)
+
+    def _executes(self, statement: str) -> None:
+        if self._armed and statement == "COMMIT":
+            self._count()
+            self._committing = True
+
+    def _returned(self, _: object, what: str, __: object) -> None:
+        # The first function in C that returns is the one which committed.
+        if what == "c_return" and self._committing:
+            self._committing = False
+            self._count()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if not self._left:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(Engine, "commit", count)
-    event.listen(Pool, "checkin", count)
 
 
 def run(config: Path, step: int) -> int:
+    steps = Steps(step)
+    event.listen(Pool, "connect", steps.watch)
     with open_world(config) as world:
-        die_at(step)
+        steps.arm()
         return run_once(world).exit_code
 
 
