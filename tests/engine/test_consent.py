@@ -1,8 +1,9 @@
 """Who is under a latch, and how latches travel on."""
 
 from syncd.core.pairs import NewLatch, Standing
-from syncd.core.plan import Suppressed
-from syncd.engine.consent import spread
+from syncd.core.people import MemberStatus
+from syncd.core.plan import Loses, Op, Suppressed
+from syncd.engine.consent import spread, still_on
 from tests.engine.world import NO_LATCHES, World, latches, person, row
 
 A, B, C, NEW = (f"{name}@example.com" for name in ("a", "b", "c", "new"))
@@ -83,3 +84,38 @@ def test_an_edit_in_planfix_does_not_lift_a_latch() -> None:
         world.run()
 
     assert set(world.members) == {A}
+
+
+def test_a_latched_contact_who_went_takes_the_member_along() -> None:
+    held = latches(contacts=[1])
+
+    for standing in (Standing.LEFT, Standing.DELETED):
+        leave = still_on(row(1, A, A, standing=standing), held)
+        assert leave is not None
+        assert (leave.op, leave.person.key, leave.loses) == (Op.UNSUBSCRIBE, A, Loses.NOTHING)
+    assert still_on(row(1, "", A), held) is not None
+
+
+def test_a_latched_contact_who_moved_alone_takes_the_member_along() -> None:
+    leave = still_on(row(1, NEW, A), latches(addresses=[NEW]))
+
+    assert leave is not None
+    assert (leave.op, leave.person.key, leave.loses) == (Op.UNSUBSCRIBE, A, Loses.OLD_ADDRESS)
+
+
+def test_the_member_of_a_latched_contact_waits_where_others_have_the_address_too() -> None:
+    held = latches(addresses=[NEW])
+
+    assert still_on(row(1, NEW, A, holder=2), held) is None
+    assert still_on(row(1, NEW, A, contested=True), held) is None
+
+
+def test_nobody_leaves_who_is_missing_unlatched_or_off_the_list_already() -> None:
+    held = latches(contacts=[1])
+
+    for standing in (Standing.MISSING, Standing.UNASKED):
+        assert still_on(row(1, A, A, standing=standing), held) is None
+    assert still_on(row(1, A, A), held) is None
+    assert still_on(row(1, A), held) is None
+    assert still_on(row(1, NEW, A), NO_LATCHES) is None
+    assert still_on(row(1, NEW, A, status=MemberStatus.UNSUBSCRIBED), held) is None
