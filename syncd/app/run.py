@@ -67,7 +67,7 @@ def _run_selection(
     """Bring every link of one selection in step; they share one sweep."""
     reading = _Reading(world, links[0], stop)
     for link in links:
-        done = LinkReport(link=link.name)
+        done = LinkReport(link=link.name, operations=() if report.dry_run else None)
         with structlog.contextvars.bound_contextvars(link=link.name):
             try:
                 _run_link(world, link, reading, done, report=report, stop=stop)

@@ -276,3 +276,11 @@ def test_no_failure_leaves_an_address_in_the_document(
 
     assert document["exit_code"] == 1
     assert "@" not in json.dumps(document)
+
+
+def test_a_dry_run_that_fails_shows_an_empty_plan(scene: Scene) -> None:
+    scene.planfix.faults.refuse_connections()
+
+    [failed] = scene.run(dry_run=True).document()["links"]
+
+    assert failed["operations"] == []
