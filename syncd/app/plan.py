@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from syncd import clock
 from syncd.app.apply import latches_of, stamp
 from syncd.app.confirm import confirm
 from syncd.app.world import OpenLink
 from syncd.core.journal import fingerprint, signature
 from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId
-from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Step, Suppressed
+from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Suppressed
 from syncd.core.report import PlannedOperation
-from syncd.engine.consent import spread, still_on
+from syncd.engine.consent import spread
 from syncd.engine.guard import Tally, Verdict, judge
-from syncd.engine.reconcile import reconcile
+from syncd.engine.reconcile import steps
 from syncd.ports import SweepReport
 
 if TYPE_CHECKING:
@@ -42,10 +41,9 @@ class LinkPlan:
 def plan_link(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> LinkPlan:
     """Compare and judge; a dry run is this and no more."""
     store, number = open_link.store, open_link.number
-    since = (clock.now() - DAY).isoformat(timespec="microseconds")
     approved = store.journal.withheld(store.runs.approved(stamp()), number)
     pairs = store.pairs.count(number)
-    removed_lately = store.journal.removed_since(number, since)
+    removed_lately = store.journal.removed_since(number, stamp(-DAY))
     allowance = open_link.link.limits.allowance(pairs) - removed_lately
     standing = confirm(
         open_link,
@@ -93,7 +91,7 @@ class _Planner:
 
     def operations(self, rows: Iterator[Row]) -> Iterator[tuple[Operation, bool]]:
         """Yield every operation to journal, with whether a person approved it."""
-        for step in self._steps(rows):
+        for step in steps(rows, self._latches):
             if isinstance(step, Operation):
                 self.well.discard(step.contact)
             match step:
@@ -109,22 +107,6 @@ class _Planner:
                     self._plan.suppressed += 1
                 case Repoint() | End():
                     self._moves.append(step)
-
-    def _steps(self, rows: Iterator[Row]) -> Iterator[Step]:
-        """Yield the engine's steps, and what takes latched members off the list."""
-        leaving: dict[ContactId, Operation] = {}
-
-        def noted() -> Iterator[Row]:
-            for row in rows:
-                leave = still_on(row, self._latches)
-                if leave is not None:
-                    leaving[row.contact] = leave
-                yield row
-
-        for step in reconcile(noted(), self._latches):
-            if not (isinstance(step, End) and step.contact in leaving):  # first it leaves
-                yield step
-        yield from leaving.values()
 
     def _rests(self, operation: Operation) -> bool:
         """Whether a quarantined contact is not yet due, or waits for one who isn't."""

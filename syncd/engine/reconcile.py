@@ -1,11 +1,11 @@
 """What both halves did → what is to be done."""
 
 from collections.abc import Iterable, Iterator
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from syncd.core.pairs import Pair, Row, Standing
 from syncd.core.plan import End, Held, Loses, Op, Operation, Step, Suppressed
-from syncd.engine.consent import Latches
+from syncd.engine.consent import Latches, still_on
 from syncd.engine.diff import (
     ContactChange,
     contact_change,
@@ -15,11 +15,31 @@ from syncd.engine.diff import (
 from syncd.engine.renames import Tangled, resolve
 from syncd.engine.table import TABLE, Action
 
+if TYPE_CHECKING:
+    from syncd.core.people import ContactId
+
 _WHY = {
     ContactChange.EMPTIED: "address emptied in Planfix",
     ContactChange.LEFT: "left the selection in Planfix",
     ContactChange.DELETED: "deleted in Planfix",
 }
+
+
+def steps(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
+    """Yield every step of a link: `reconcile`'s, and what takes latched members off the list."""
+    leaving: dict[ContactId, Operation] = {}
+
+    def noted() -> Iterator[Row]:
+        for row in rows:
+            leave = still_on(row, latches)
+            if leave is not None:
+                leaving[row.contact] = leave
+            yield row
+
+    for step in reconcile(noted(), latches):
+        if not (isinstance(step, End) and step.contact in leaving):  # first it leaves
+            yield step
+    yield from leaving.values()
 
 
 def reconcile(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
