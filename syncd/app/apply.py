@@ -44,9 +44,9 @@ def latches_of(open_link: OpenLink) -> Latches:
     return Latches(*consent.latched(open_link.number), consent.hashed)
 
 
-def stamp() -> str:
-    """Return the present moment as the store writes it."""
-    return clock.now().isoformat(timespec="microseconds")
+def stamp(later: timedelta = timedelta()) -> str:
+    """Return the present moment, or one so much later, as the store writes it."""
+    return (clock.now() + later).isoformat(timespec="microseconds")
 
 
 class Applier:
@@ -149,8 +149,7 @@ class Applier:
         )
 
     def _record(self, entries: Sequence[Entry], results: Sequence[ItemResult]) -> None:
-        moment = clock.now()
-        at = moment.isoformat(timespec="microseconds")
+        at = stamp()
         ended: list[Ended] = []
         latches: list[NewLatch] = []
         for entry, result in zip(entries, results, strict=True):
@@ -176,9 +175,7 @@ class Applier:
             ended.append(Ended(entry, state, error, status, result.reference))
         if latches:
             self._at.store.consent.latch(self._at.consent_number, latches, run=self._at.run, at=at)
-        next_try = [
-            (moment + wait).isoformat(timespec="microseconds") for wait in RETRY_QUARANTINE_AFTER
-        ]
+        next_try = [stamp(wait) for wait in RETRY_QUARANTINE_AFTER]
         if self._learn_latches():  # before the results are kept, so that no kill loses a wish
             written = [e.entry.operation for e in ended if e.state is State.DONE]
             self._take_back([operation for operation in written if self._unwanted(operation)])

@@ -15,15 +15,13 @@ WITHHELD_KEPT: Final = timedelta(days=7)
 
 def close(world: World, report: RunReport) -> None:
     """Remember a run in the store, alert where a person must act, and prune once a day."""
-    now = clock.now()
     earlier = [] if report.dry_run else world.store.runs.outcomes(world.after_failures)
     world.store.runs.end(report, at=stamp())
     if not report.dry_run and _worth_telling(report, earlier, world.after_failures):
         world.alert(_alert(report))
-    if world.store.runs.first_of_day(now.date().isoformat()):
+    if world.store.runs.first_of_day(clock.now().date().isoformat()):
         world.store.journal.prune(
-            audit_before=(now - AUDIT_KEPT).isoformat(timespec="microseconds"),
-            withheld_before=(now - WITHHELD_KEPT).isoformat(timespec="microseconds"),
+            audit_before=stamp(-AUDIT_KEPT), withheld_before=stamp(-WITHHELD_KEPT)
         )
 
 

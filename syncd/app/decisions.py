@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from syncd import clock
 from syncd.app.apply import stamp
 from syncd.app.plan import DAY
 from syncd.app.run import new_run_id, opened
@@ -44,8 +43,7 @@ def approve(world: World, run: str) -> int:
             f"Run {run} has nothing withheld.",
             hint="Approve the last run, or the first that was refused: syncd status",
         )
-    until = (clock.now() + DAY).isoformat(timespec="microseconds")
-    world.store.runs.approve(run, at=stamp(), until=until)
+    world.store.runs.approve(run, at=stamp(), until=stamp(DAY))
     return withheld
 
 
@@ -144,9 +142,7 @@ def delete_list(world: World, link: str) -> str:
     chosen = world.link(link)
     with world.store.lock(), closing(world.open_backend(chosen.backend)) as backend:
         number = world.store.links.number(chosen.name)
-        list_id = chosen.list_id
-        if list_id is None and number is not None:
-            list_id = world.store.links.list_id(number)
+        list_id = world.list_id(chosen)
         if list_id is None:
             raise UsageError(f"Link {link} has no list yet.")
         backend.delete_list(list_id)

@@ -202,9 +202,7 @@ def lists(world: World) -> list[ListLine]:
 
 def _list_line(world: World, link: Link) -> ListLine:
     number = world.store.links.number(link.name)
-    list_id = link.list_id
-    if list_id is None and number is not None:
-        list_id = world.store.links.list_id(number)
+    list_id = world.list_id(link)
     members = None
     with closing(world.open_backend(link.backend)) as backend:
         if backend.capabilities.can_read and list_id is not None:

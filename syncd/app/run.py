@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -14,14 +15,13 @@ from syncd.app.plan import LinkPlan, plan_link
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
 from syncd.core.link import Link
-from syncd.core.plan import (
-    Finding,
-    Guard,
-    Op,
-)
+from syncd.core.plan import Finding, Guard, Op
 from syncd.core.report import Failure, LinkReport, RunReport
 from syncd.errors import AmbiguousError, ConfigurationError, StoppedError, SyncdError
 from syncd.ports import ListId, SweepReport
+
+if TYPE_CHECKING:
+    from syncd.store.snapshots import Snapshot
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def run_once(
                 report.finished = clock.now()
                 close(world, report)
         except SyncdError as error:
-            report.failure = _failure(error)
+            report.failure = Failure.of(error)
             log.warning("run.failed", error=str(error))
         except Exception:
             report.failure = _internal("the run")
@@ -74,7 +74,7 @@ def _run_selection(
             except StoppedError:
                 done.stopped = True
             except SyncdError as error:
-                done.failure = _failure(error)
+                done.failure = Failure.of(error)
             except Exception:
                 done.failure = _internal(f"link {link.name}")
                 log.exception("link.failed")
@@ -88,15 +88,14 @@ class _Reading:
     def __init__(self, world: World, link: Link, stop: Callable[[], bool]) -> None:
         self._planfix = world.planfix
         self._selection = link.selection
-        self._snapshot = world.store.snapshot(world.account, link.selection)
         self._stop = stop
         self._sweep: SweepReport | SyncdError | None = None
 
-    def sweep(self) -> SweepReport:
-        """Read the selection, once; a failure is every link's."""
+    def sweep(self, snapshot: "Snapshot") -> SweepReport:
+        """Read the selection into its snapshot, once; a failure is every link's."""
         if self._sweep is None:
             try:
-                self._sweep = self._planfix.sweep(self._selection, self._snapshot, stop=self._stop)
+                self._sweep = self._planfix.sweep(self._selection, snapshot, stop=self._stop)
             except SyncdError as error:
                 self._sweep = error
         if isinstance(self._sweep, SyncdError):
@@ -124,8 +123,9 @@ def _run_link(
             done.findings = (refusal,)
             return
         if not report.dry_run:
-            settle(open_link, link.list_id or world.store.links.list_id(open_link.number))
-        _compare_and_apply(open_link, reading.sweep(), done, dry_run=report.dry_run, stop=stop)
+            settle(open_link, world.list_id(link))
+        sweep = reading.sweep(open_link.snapshot)
+        _compare_and_apply(open_link, sweep, done, dry_run=report.dry_run, stop=stop)
 
 
 def opened(world: World, link: Link, run: str) -> OpenLink:
@@ -246,10 +246,6 @@ def _log_closed(report: LinkReport) -> None:
         suppressed=report.suppressed,
         error=report.failure.message if report.failure else None,
     )
-
-
-def _failure(error: SyncdError) -> Failure:
-    return Failure(error.kind.value, str(error), error.exit_code, error.hint, error.rest_s)
 
 
 def _internal(where: str) -> Failure:

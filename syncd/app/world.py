@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber
 from syncd.errors import UsageError
-from syncd.ports import ContactSide, MemberSide
+from syncd.ports import ContactSide, ListId, MemberSide
 
 if TYPE_CHECKING:
     from syncd.store.snapshots import Snapshot
@@ -51,6 +51,13 @@ class World:
                 return link
         known = ", ".join(link.name for link in self.links)
         raise UsageError(f"There is no link {name!r} in the config.", hint=f"Links: {known}.")
+
+    def list_id(self, link: Link) -> ListId | None:
+        """Return the id of a link's list: the config's, else the one remembered."""
+        number = self.store.links.number(link.name)
+        if link.list_id is not None or number is None:
+            return link.list_id
+        return self.store.links.list_id(number)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,9 +112,12 @@ def _never_ran(asked: Asked, error: SyncdError) -> int:
         from syncd.core.report import Failure, RunReport  # noqa: PLC0415
 
         now = clock.now()
-        failure = Failure(error.kind.value, str(error), error.exit_code, error.hint)
         report = RunReport(
-            run=new_run_id(), started=now, finished=now, dry_run=asked.dry_run, failure=failure
+            run=new_run_id(),
+            started=now,
+            finished=now,
+            dry_run=asked.dry_run,
+            failure=Failure.of(error),
         )
         show(render.run_document(report), end="")
         show([""])

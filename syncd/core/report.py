@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from syncd.core.plan import Finding, Op
+from syncd.errors import SyncdError
 
 PRECEDENCE: Final = (78, 77, 70, 69, 75, 4, 1)
 """Of several exit codes, the first of these is the run's."""
@@ -30,6 +31,11 @@ class Failure:
     exit_code: int
     hint: str = ""
     rest_s: float = 0.0
+
+    @classmethod
+    def of(cls, error: SyncdError) -> "Failure":
+        """Return what an error says of itself."""
+        return cls(error.kind.value, str(error), error.exit_code, error.hint, error.rest_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,14 +146,6 @@ class Snapshot:
             )
             raw.execute("DELETE FROM page WHERE selection = ? AND number > ?", (self.id, number))
 
-    def size(self) -> int:
-        """Return how many contacts the last sweep saw."""
-        return int(
-            self._database.rows(
-                "SELECT COALESCE(SUM(size), 0) FROM page WHERE selection = ?", (self.id,)
-            )[0][0]
-        )
-
     def drop_absent(self) -> None:
         """Erase contacts that no page shows and no link is paired with."""
         with self._database.writing() as raw:
