@@ -1,5 +1,6 @@
 """What every test may rely on: retries that do not wait, clean logs, a world to work in."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import stamina
 import structlog
 
+from syncd import logs
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService
 from tests.scene import Scene
@@ -28,9 +30,14 @@ def _retries_without_waiting() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _clean_logs() -> Iterator[None]:
     """Leave no set-up of the log, and nothing bound to it, to the next test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+    stamina.instrumentation.set_on_retry_hooks(None)
+    logs._secrets.clear()
 
 
 @pytest.fixture

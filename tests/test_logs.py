@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,17 +32,6 @@ LOCAL = "a local value".upper()
 def refuse(address: str) -> None:
     kept = LOCAL
     raise ValueError("no such member: " + address, len(kept))
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-    stamina.instrumentation.set_on_retry_hooks(None)
-    logs._secrets.clear()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -11,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
-import structlog
 
-from syncd import logs
 from syncd.cli import run
 from syncd.simulator.planfix import SimulatedPlanfix
 
@@ -89,17 +85,6 @@ class CommandLine:
             text=True,
             **streams,
         )
-
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-    stamina.instrumentation.set_on_retry_hooks(None)
-    logs._secrets.clear()
 
 
 @pytest.fixture

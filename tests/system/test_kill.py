@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ class Killer:
         stdin.write(f"{config} {step}\n")
         stdin.flush()
         return stdout.readline().strip() == "killed"
+
+    def at_each_step(self, scene: Scene, begin: "Kept") -> Iterator[int]:
+        """Kill a run at its first step, its second …; yield after each, and once undisturbed."""
+        for step in count(1):
+            begin.restore()
+            killed = self.run(scene.config, step)
+            yield step
+            if not killed:
+                return
 
 
 @pytest.fixture
@@ -105,12 +115,7 @@ def test_a_run_killed_at_any_step_is_made_good_by_the_next(scene: Scene, killer:
     assert scene.run().exit_code == 0
     expected = scene.members(), scene.ids()
     assert len(expected[0]) == 33
-    step = 0
-    killed = True
-    while killed:
-        step += 1
-        begin.restore()
-        killed = killer.run(scene.config, step)
+    for step in killer.at_each_step(scene, begin):
         report = scene.run()
 
         assert report.exit_code == 0, step
@@ -124,13 +129,7 @@ def test_an_add_that_was_killed_is_never_sent_as_an_add_again(scene: Scene, kill
     for number in range(2):
         scene.planfix.add(name="Anna", email=f"a{number}@example.com")
     begin = Kept(scene)
-    step = 0
-    killed = True
-    while killed:
-        step += 1
-        begin.restore()
-        killed = killer.run(scene.config, step)
-
+    for step in killer.at_each_step(scene, begin):
         assert scene.run().exit_code == 0, step
         assert len(scene.members()) == 2, step
         assert max(added_singly(scene.service).values(), default=1) == 1, step
@@ -141,12 +140,8 @@ def test_a_first_run_killed_at_any_step_makes_one_list(scene: Scene, killer: Kil
     for number in range(12):
         scene.planfix.add(name="Anna", email=f"a{number}@example.com")
     begin = Kept(scene)
-    unknown = step = 0
-    killed = True
-    while killed:
-        step += 1
-        begin.restore()
-        killed = killer.run(scene.config, step)
+    unknown = 0
+    for step in killer.at_each_step(scene, begin):
         report = scene.run()
 
         assert scene.service.actions.count("createList") <= 1, step
@@ -166,13 +161,7 @@ def test_a_first_run_on_a_readable_list_killed_at_any_step_needs_nobody(
     for number in range(12):
         scene.planfix.add(name="Anna", email=f"a{number}@example.com")
     begin = Kept(scene)
-    step = 0
-    killed = True
-    while killed:
-        step += 1
-        begin.restore()
-        killed = killer.run(scene.config, step)
-
+    for step in killer.at_each_step(scene, begin):
         assert scene.run().exit_code == 0, step
         assert len(scene.own_members()) == 12, step
 
@@ -188,12 +177,6 @@ def test_a_wish_to_leave_that_was_not_told_is_told_after_a_kill(
     assert "a1@example.com" in scene.members()
     scene.planfix.edit(ids[1], last_name="Lund")
     begin = Kept(scene)
-    step = 0
-    killed = True
-    while killed:
-        step += 1
-        begin.restore()
-        killed = killer.run(scene.config, step)
-
+    for step in killer.at_each_step(scene, begin):
         assert scene.run().exit_code == 0, step
         assert set(scene.members()) == {"a0@example.com", "a2@example.com"}, step
