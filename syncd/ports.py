@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from syncd.core.link import Selection
-from syncd.core.people import Contact, ContactId, Member, Person
+from syncd.core.people import Contact, ContactId, Member, Names, Person
 from syncd.core.plan import ItemResult
 
 ListId = str | int
@@ -17,7 +17,11 @@ ListId = str | int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do; the run asks this and never a backend's name."""
+    """What a backend can do; the run asks this and never a backend's name.
+
+    `tells_unsubscribe`: a member who left can be told from one who was never there.
+    `keeps_reference`: a rename leaves the member's reference as it was.
+    """
 
     can_read: bool
     tells_unsubscribe: bool
@@ -25,6 +29,9 @@ class Capabilities:
     finds_lists: bool  # an ambiguous creation can be looked up
     bulk_add: int  # entries in one upsert of new people at most
     bulk_update: int  # entries in one upsert of known people at most
+    bulk_remove: int = 1  # entries in one removal at most
+    names: Names = Names.FIRST_LAST
+    keeps_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,16 @@ class MemberSide(Protocol):
     def delete_list(self, list_id: ListId) -> None:
         """Delete a list; one that is absent is a success."""
 
+    def fault_of(self, address: str) -> str:
+        """Say what keeps a well-formed address from this service; empty where nothing does."""
+
     def read(self, list_id: ListId) -> Iterator[Member]:
-        """Read a list whole, sorted by key; only where `can_read`."""
+        """Read a list whole, sorted by key; only where `can_read`.
+
+        Raises:
+            TemporaryError: it could not be proved that nobody was missed.
+            ConfigurationError: there is no such list.
+        """
 
     def upsert(
         self, list_id: ListId, entries: Sequence[Entry], *, known: bool, again: bool = False
@@ -79,6 +94,11 @@ class MemberSide(Protocol):
         self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
     ) -> list[ItemResult]:
         """Take members off the list at their own wish."""
+
+    def resubscribe(
+        self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
+    ) -> list[ItemResult]:
+        """Subscribe people who had left: only at a person's word (the command `release`)."""
 
     def close(self) -> None:
         """Let go of connections and files."""

@@ -14,12 +14,14 @@ again       the same call may have been carried out already, its answer lost.
 """
 
 import re
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
-from syncd.core.people import Member
+from syncd.core.people import Member, MemberStatus, Person
 from syncd.core.plan import ItemResult, Result
 from syncd.errors import AmbiguousError, ConfigurationError, ItemError, TemporaryError
 from syncd.ports import Capabilities, Entry, ListId
@@ -89,8 +91,17 @@ class Backend(ABC):
     def delete_list(self, list_id: ListId) -> None:
         """Delete a list; one that is absent is a success, where the service tells that."""
 
+    def fault_of(self, address: str) -> str:  # noqa: ARG002 - most services take them all
+        """Say what keeps a well-formed address from this service; empty where nothing does."""
+        return ""
+
     def read(self, list_id: ListId) -> Iterator[Member]:
-        """Read a list whole, sorted by key; overridden where `can_read`."""
+        """Read a list whole, sorted by key; overridden where `can_read`.
+
+        Raises:
+            TemporaryError: it could not be proved that nobody was missed.
+            ConfigurationError: there is no such list.
+        """
         raise NotImplementedError(f"list {list_id}: this backend cannot be read")
 
     @abstractmethod
@@ -116,6 +127,15 @@ class Backend(ABC):
         self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
     ) -> list[ItemResult]:
         """Take members off the list at their own wish."""
+
+    def resubscribe(
+        self, list_id: ListId, entries: Sequence[Entry], *, again: bool = False
+    ) -> list[ItemResult]:
+        """Subscribe people who had left: only at a person's word.
+
+        A service that knows nothing of those who left takes them like new ones.
+        """
+        return self.upsert(list_id, entries, known=False, again=again)
 
     @abstractmethod
     def close(self) -> None:
@@ -192,6 +212,33 @@ class Backend(ABC):
                 hint="Check the backend's token and the list's id; then: syncd check",
             ) from refusal
         return ItemResult(Result.FAILED, message)
+
+
+def sorted_by_key(members: Iterable[Member]) -> Iterator[Member]:
+    """Sort members by their e-mail key, on disk where they are many.
+
+    The stricter one stands for two with one key: who has left has left.
+    """
+    with closing(sqlite3.connect("")) as spool:  # a temporary file, gone with its connection
+        spool.execute("CREATE TABLE member (key, reference, address, first, last, status, since)")
+        spool.executemany(
+            "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    m.person.key, m.reference, m.person.address, m.person.first, m.person.last,
+                    m.status.value, m.since,
+                )
+                for m in members
+            ),
+        )  # fmt: skip
+        last = None
+        for key, reference, address, first, last_name, status, since in spool.execute(
+            "SELECT * FROM member ORDER BY key, status <> 'unsubscribed', status <> 'blocked'"
+        ):
+            if key != last:
+                person = Person(address, key, first, last_name)
+                yield Member(reference, person, MemberStatus(status), since)
+            last = key
 
 
 def in_doubt(error: TemporaryError) -> AmbiguousError:

@@ -47,6 +47,8 @@ _SCHEMA: Final = (
 _REMOVED: Final = "removed"
 """The status of a tombstone: no member, so it has no place in `MemberStatus`."""
 
+_STATUSES: Final = {status.value: status for status in MemberStatus}
+
 _BY_US: Final = "syncd"
 _BY_MEMBER: Final = "member"
 
@@ -101,6 +103,8 @@ class Embedded(Backend):
         finds_lists=True,
         bulk_add=500,
         bulk_update=500,
+        bulk_remove=500,
+        keeps_reference=True,
     )
 
     def __init__(self, options: Options, retry: Retry) -> None:
@@ -149,14 +153,14 @@ class Embedded(Backend):
             reader.execute("BEGIN")
             _existing(reader, list_id)
             cursor = reader.execute(
-                "SELECT email_key, reference, email, first, last, status FROM member"
+                "SELECT email_key, reference, email, first, last, status, status_at FROM member"
                 " WHERE list_id = ? AND status != ? ORDER BY email_key",
                 (str(list_id), _REMOVED),
             )
             while page := cursor.fetchmany(_PAGE):
-                for key, reference, email, first, last, status in page:
+                for key, reference, email, first, last, status, since in page:
                     person = Person(email, AddressKey(key), first, last)
-                    yield Member(str(reference), person, MemberStatus(status))
+                    yield Member(str(reference), person, _STATUSES[status], since)
 
     def upsert(
         self,
@@ -170,7 +174,7 @@ class Embedded(Backend):
         with self._transaction() as db:
             _existing(db, list_id)
             rows = _rows(db, list_id, [entry.person.key for entry in entries])
-            last, stamp = _last_number(db), clock.now().isoformat()
+            last, stamp = _last_number(db), clock.now().isoformat(timespec="microseconds")
             changed: list[tuple[object, ...]] = []
             results: list[ItemResult] = []
             for entry in entries:
@@ -258,6 +262,20 @@ class Embedded(Backend):
         keys = [entry.person.key for entry in entries]
         return self._mark(list_id, keys, MemberStatus.UNSUBSCRIBED, _BY_US)
 
+    def resubscribe(
+        self,
+        list_id: ListId,
+        entries: Sequence[Entry],
+        *,
+        again: bool = False,  # noqa: ARG002 - it states an end
+    ) -> list[ItemResult]:
+        """Make people active who had left; a bouncing address stays one."""
+        return [self._activate(list_id, entry.person, _BY_US) for entry in entries]
+
+    def join(self, list_id: ListId, person: Person) -> ItemResult:
+        """Note a person's own new subscription, made on the list itself."""
+        return self._activate(list_id, person, _BY_MEMBER)
+
     def leave(self, list_id: ListId, address: str) -> ItemResult:
         """Note a member's own unsubscribe, done on the list itself."""
         [result] = self._mark(list_id, [key_of(address)], MemberStatus.UNSUBSCRIBED, _BY_MEMBER)
@@ -268,6 +286,21 @@ class Embedded(Backend):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _activate(self, list_id: ListId, person: Person, by: str) -> ItemResult:
+        with self._transaction() as db:
+            _existing(db, list_id)
+            row = _rows(db, list_id, [person.key]).get(person.key)
+            away = row is not None and row.status in {_REMOVED, MemberStatus.UNSUBSCRIBED}
+            result = _standing(None if away else row, person)
+            if result is not None:
+                return result
+            number = _count(db)
+            reference = row.reference if row is not None else number
+            values = (person.address, person.first, person.last, MemberStatus.ACTIVE)
+            stamp = clock.now().isoformat(timespec="microseconds")
+            db.execute(_PUT, (str(list_id), person.key, reference, *values, stamp, by, number))
+        return ItemResult(Result.DONE, reference=str(reference))
 
     def _mark(
         self, list_id: ListId, keys: Sequence[AddressKey], status: str, by: str
@@ -288,7 +321,7 @@ class Embedded(Backend):
                     marked.append(key)
                     results.append(ItemResult(Result.DONE, reference=str(row.reference)))
             if marked:
-                stamp, number = clock.now().isoformat(), _count(db)
+                stamp, number = clock.now().isoformat(timespec="microseconds"), _count(db)
                 db.executemany(
                     "UPDATE member SET status = ?, status_at = ?, status_by = ?, changed_seq = ?"
                     " WHERE list_id = ? AND email_key = ?",

@@ -13,8 +13,23 @@ class MemberStatus(StrEnum):
     """What a list says of a member."""
 
     ACTIVE = "active"
-    UNSUBSCRIBED = "unsubscribed"
-    BLOCKED = "blocked"
+    PENDING = "pending"  # asked to confirm, no answer yet
+    DISABLED = "disabled"  # delivery is off; still a member
+    UNSUBSCRIBED = "unsubscribed"  # complaints too, where a list tells them from bounces
+    BLOCKED = "blocked"  # the address bounces
+    UNKNOWN = "unknown"  # a word of the list's that nobody has taught us
+
+    @property
+    def on_list(self) -> bool:
+        """Whether the person is a member who has not left, mailed or not."""
+        return self in {MemberStatus.ACTIVE, MemberStatus.PENDING, MemberStatus.DISABLED}
+
+
+class Names(StrEnum):
+    """How a list holds a name."""
+
+    FIRST_LAST = "first_last"
+    ONE = "one"  # one text; never split back into two
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +63,14 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A record of a mailing list; `reference` is the list's own, opaque."""
+    """A record of a mailing list; `reference` is the list's own, opaque.
+
+    `since` is when the member took up this status (ISO 8601 in UTC, to the microsecond), empty
+    where the list doesn't tell, or can't be believed. On a list that holds a name as one text,
+    `person.first` is that text.
+    """
 
     reference: str
     person: Person
     status: MemberStatus
+    since: str = ""
