@@ -173,8 +173,16 @@ class SnapshotWriter(Protocol):
         """End a sweep: pages past the last one hold nobody any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write to a contact, and what Planfix reads back afterwards, if known."""
+
+    result: ItemResult
+    person: Person | None = None
+
+
 class ContactSide(Protocol):
-    """Planfix, as far as a run of one direction needs it."""
+    """Planfix, as far as a run needs it."""
 
     def sweep(
         self,
@@ -195,6 +203,31 @@ class ContactSide(Protocol):
 
     def exists(self, contact: ContactId) -> bool | None:
         """Ask contact.get: True, False (code 8002), or None where we have no right to know."""
+
+    def find(self, address: str) -> tuple[ContactId, ...]:
+        """Return whose main or additional address this is, persons and companies, by id."""
+
+    def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> Written:
+        """Write the fields in which `wanted` differs from `was`, where they still are as read.
+
+        A field that has the wanted value already is left alone; one that has neither is
+        somebody's later word: Result.CHANGED, and nothing is written. An empty value is never
+        written. Planfix's refusal of this contact is Result.FAILED. May be repeated.
+        """
+
+    def create(self, person: Person) -> ContactId:
+        """Add a person's contact; look with `find` first.
+
+        Raises:
+            AmbiguousError: it may have been added: look before adding it again.
+            ItemError: Planfix refused it, perhaps since its address is there already.
+        """
+
+    def mark(self, contact: ContactId, *, field: int, value: str) -> ItemResult:
+        """Set a custom field and see that it reads back so; unchanged where it did before.
+
+        May be repeated.
+        """
 
     def check(self) -> str:
         """Log in and ask who we are; return a line for the operator."""

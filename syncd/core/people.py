@@ -55,10 +55,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A person or company as Planfix's contact list gives it; `id` is the XML API's."""
+    """A person or company as Planfix's contact list gives it; `id` is the XML API's.
+
+    `custom` holds the custom fields that were asked for: pairs of a field's id and its value.
+    """
 
     id: ContactId
     person: Person
+    custom: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
