@@ -58,6 +58,9 @@ class MemberSide(Protocol):
     def check(self) -> str:
         """Reach the service without changing anything; return a line for the operator."""
 
+    def find_list(self, name: str) -> ListId | None:
+        """Find a list without making it; None where there is none, or where `finds_lists` is no."""
+
     def ensure_list(self, name: str) -> ListId:
         """Find or make a list."""
 

@@ -79,6 +79,10 @@ class Backend(ABC):
     def check(self) -> str:
         """Reach the service without changing anything; return a line for the operator."""
 
+    def find_list(self, name: str) -> ListId | None:  # noqa: ARG002 - some can't be asked
+        """Find a list without making it; None where there is none, or where nobody can tell."""
+        return None
+
     @abstractmethod
     def ensure_list(self, name: str) -> ListId:
         """Find or make a list.

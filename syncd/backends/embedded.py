@@ -125,6 +125,14 @@ class Embedded(Backend):
             lists = reader.execute("SELECT count(*) FROM list").fetchone()[0]
         return f"{path} holds {lists} list{'' if lists == 1 else 's'}"
 
+    def find_list(self, name: str) -> ListId | None:
+        """Find a list by its name; None where there is none, or no file yet."""
+        if not self._options.path.exists():
+            return None
+        with self._mapped(), closing(self._connect()) as reader:
+            found = reader.execute("SELECT id FROM list WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
     def ensure_list(self, name: str) -> ListId:
         """Find a list by its name, or make it."""
         with self._transaction() as db:
@@ -160,7 +168,8 @@ class Embedded(Backend):
             while page := cursor.fetchmany(_PAGE):
                 for key, reference, email, first, last, status, since in page:
                     person = Person(email, AddressKey(key), first, last)
-                    yield Member(str(reference), person, _STATUSES[status], since)
+                    known = _STATUSES.get(status, MemberStatus.UNKNOWN)
+                    yield Member(str(reference), person, known, since)
 
     def upsert(
         self,

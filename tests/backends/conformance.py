@@ -101,6 +101,15 @@ class BackendConformance:
 
         assert (again == list_id) is backend.capabilities.finds_lists
 
+    def test_a_list_is_found_without_being_made(self, backend: Backend) -> None:
+        before = backend.find_list("Новости — Юг")
+        made = backend.ensure_list("Новости — Юг")
+
+        assert before is None
+        assert backend.find_list("Новости — Юг") == (
+            made if backend.capabilities.finds_lists else None
+        )
+
     def test_a_deleted_list_is_gone(self, backend: Backend, list_id: ListId) -> None:
         backend.delete_list(list_id)
 
