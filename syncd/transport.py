@@ -52,7 +52,8 @@ class Options:
     """Where a side is and how patiently it is asked.
 
     `timeout_s` is for one call, from connecting to the last byte received; `wait_s` is the
-    pause after the first failure, doubled after each further one, up to `max_wait_s`.
+    pause after the first failure, doubled after each further one, up to `max_wait_s`. An empty
+    reply counts as one that was cut, except where it `may_be_empty`.
     """
 
     url: str
@@ -62,6 +63,7 @@ class Options:
     max_wait_s: float = 60.0
     requests_per_second: float | None = None
     max_reply_bytes: int = 50 * 2**20
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Transport:
             raise self._fault_of(error) from error
         if 300 <= response.status_code < 400:  # noqa: PLR2004
             raise _fault_of_class(response.status_code, self.host)
-        if response.status_code == 200 and not body:  # noqa: PLR2004
+        if response.status_code == 200 and not body and not self._options.may_be_empty:  # noqa: PLR2004
             raise AmbiguousError(f"{self.host} cut its reply short: it was empty")
         return Reply(response.status_code, body, response.headers)
 

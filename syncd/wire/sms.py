@@ -1,0 +1,86 @@
+"""The SMS page's protocol: a form to the gateway, a short JSON answer back.
+
+One POST per message: `login` and `password`, or `key`; `from`, `to` and `text`. The source is
+Planfix's page on connecting an SMS service; it prescribes no answer. Ours is
+`{"success": true, "id": "…"}` or `{"error": "…"}`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
+
+_FIELDS: Final = frozenset({"login", "username", "password", "key", "from", "to", "text"})
+
+
+class MalformedError(ValueError):
+    """These bytes are no request of the protocol."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsRequest:
+    """One message as it travels: texts as they came, empty where a field is missing."""
+
+    login: str = ""
+    password: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    sender: str
+    recipient: str
+    text: str
+
+
+def encode_request(request: SmsRequest) -> bytes:
+    """Write a request: the key where there is one, else login and password."""
+    proof = (
+        [("key", request.key)]
+        if request.key
+        else [("login", request.login), ("password", request.password)]
+    )
+    message = [("from", request.sender), ("to", request.recipient), ("text", request.text)]
+    return urlencode(proof + message).encode()
+
+
+def decode_request(body: bytes) -> SmsRequest:
+    """Read a request: `username` counts as `login`, unknown fields are left out.
+
+    Raises:
+        MalformedError: no form in UTF-8, none of the protocol's fields, or one of them twice.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
+        )
+    except ValueError as error:
+        raise MalformedError("not a form in UTF-8") from error
+    known = [(name, value) for name, value in pairs if name in _FIELDS]
+    fields = dict(known)
+    if not known or len(fields) < len(known):
+        raise MalformedError("not a form with login, password (or key), from, to and text")
+    return SmsRequest(
+        login=fields.get("login") or fields.get("username", ""),
+        password=fields.get("password", ""),
+        key=fields.get("key", ""),
+        sender=fields.get("from", ""),
+        recipient=fields.get("to", ""),
+        text=fields.get("text", ""),
+    )
+
+
+def refusal_in(body: bytes) -> str | None:
+    """Return the words with which an answer refuses a message; None where it doesn't.
+
+    Whatever isn't an object of JSON refuses nothing, since the protocol prescribes no answer.
+    An `error` that says nothing (null, false, 0, empty) is none.
+    """
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(answer, dict):
+        return None
+    if answer.get("error"):
+        error = answer["error"]
+        return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+    return "no reason given" if answer.get("success") is False else None

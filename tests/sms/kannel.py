@@ -1,0 +1,159 @@
+"""A real Kannel with its fake SMS centre, on loopback ports, from a config made here."""
+
+import os
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+FAKE_CENTRE = Path("/usr/lib/kannel/test/fakesmsc")
+PATIENCE_S = 30
+
+CONFIG = """
+group = core
+admin-port = {admin}
+admin-interface = 127.0.0.1
+admin-password = admin
+smsbox-port = {boxes}
+smsbox-interface = 127.0.0.1
+box-allow-ip = 127.0.0.1
+
+group = smsc
+smsc = fake
+smsc-id = fake
+port = {centre}
+connect-allow-ip = 127.0.0.1
+denied-prefix = +999
+
+group = smsbox
+bearerbox-host = 127.0.0.1
+sendsms-port = {sendsms}
+sendsms-interface = 127.0.0.1
+
+group = sendsms-user
+username = acme
+password = s3cret
+default-sender = Kannel
+max-messages = 10
+concatenation = true
+"""
+
+_GOT = re.compile(r"Got message \d+: <(\S+) (\S+) (text|ucs-2) (.*)>$")
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A message as the SMS centre got it; `kind` is text (7 bits) or ucs-2."""
+
+    sender: str
+    to: str
+    kind: str
+    text: str
+
+
+class Program:
+    """One of Kannel's programs, and the lines it writes."""
+
+    def __init__(self, *command: str | Path) -> None:
+        self._process = subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        assert self._process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,))
+        self._reader.start()
+
+    def wait_for(self, words: str) -> str:
+        """Return the next line that holds these words."""
+        while words not in (line := self._lines.get(timeout=PATIENCE_S)):
+            pass
+        return line
+
+    def end(self) -> None:
+        """Stop it, however it feels about that."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def _read(self, lines: IO[bytes]) -> None:
+        with lines:
+            for line in lines:
+                self._lines.put(line.decode(errors="replace").rstrip())
+
+
+class KannelServer:
+    """A running Kannel."""
+
+    def __init__(self, url: str, centre: Program) -> None:
+        self.url = url
+        self._centre = centre
+
+    def arrived(self) -> Arrived:
+        """Wait for the next message at the SMS centre."""
+        line = self._centre.wait_for("Got message")
+        found = _GOT.search(line)
+        assert found, line
+        sender, to, kind, data = found.groups()
+        if kind == "text":  # as it is, while the other kind is written like in an address
+            return Arrived(sender, to, kind, data)
+        raw = unquote_to_bytes(data.replace("+", " "))
+        return Arrived(sender, to, kind, raw.decode("utf-16-be"))
+
+
+@contextmanager
+def kannel_server(folder: Path) -> Iterator[KannelServer]:
+    """Start bearerbox, smsbox and fakesmsc, each when the one before is ready for it."""
+    require_kannel()
+    admin, boxes, centre, sendsms = _free_ports(4)
+    config = folder / "kannel.conf"
+    config.write_text(CONFIG.format(admin=admin, boxes=boxes, centre=centre, sendsms=sendsms))
+    programs: list[Program] = []
+
+    def start(*command: str | Path) -> Program:
+        programs.append(Program(*command))
+        return programs[-1]
+
+    try:
+        bearerbox = start(_program("bearerbox"), config)
+        bearerbox.wait_for("Start-up done")
+        start(_program("smsbox"), config)
+        bearerbox.wait_for("Client connected from")
+        # No message of its own: it only takes what Kannel sends.
+        fake = start(FAKE_CENTRE, "-H", "127.0.0.1", "-r", str(centre), "-m", "0", "1 2 text -")
+        bearerbox.wait_for("Fakesmsc client connected")
+        yield KannelServer(f"http://127.0.0.1:{sendsms}/cgi-bin/sendsms", fake)
+    finally:
+        for program in reversed(programs):
+            program.end()
+
+
+def require_kannel() -> None:
+    """Skip, or fail in CI, where Kannel is not installed."""
+    if FAKE_CENTRE.exists() and _program("bearerbox") and _program("smsbox"):
+        return
+    how = "no Kannel here; to have it: apt-get install -y kannel kannel-extras"
+    if os.environ.get("CI") == "true":
+        pytest.fail(how)
+    pytest.skip(how)
+
+
+def _program(name: str) -> str:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in held]
+    for one in held:
+        one.close()
+    return ports

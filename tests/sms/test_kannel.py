@@ -1,0 +1,91 @@
+"""A real Kannel takes what we send, and its SMS centre gets it letter by letter."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncd.core.sms import Fate, phone_number
+from syncd.errors import ConfigurationError
+from syncd.sms.base import Options
+from syncd.sms.kannel import Kannel
+from tests.sms.kannel import Arrived, KannelServer, kannel_server
+
+TO = phone_number("+491511234567")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[KannelServer]:
+    with kannel_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def kannel(server: KannelServer) -> Iterator[Kannel]:
+    kannel = Kannel(Options(url=server.url, login="acme", password="s3cret", sender="ACME"))
+    yield kannel
+    kannel.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Your order is ready", "text"),
+        ("Größe: 5 €, {~^|} & + % = ok?", "text"),
+        ("Заказ готов 🙂\nи ждёт", "ucs-2"),
+        ("č only", "ucs-2"),
+    ],
+)
+def test_every_letter_arrives(kannel: Kannel, server: KannelServer, text: str, kind: str) -> None:
+    sent = kannel.send("", TO, text)
+
+    assert sent.fate is Fate.TAKEN
+    assert sent.answer in {"0: Accepted for delivery", "3: Queued for later delivery"}
+    assert server.arrived() == Arrived("ACME", TO, kind, text)
+
+
+def test_a_sender_that_is_named_is_kept(kannel: Kannel, server: KannelServer) -> None:
+    kannel.send("+4930123456", TO, "hi")
+
+    assert server.arrived().sender == "+4930123456"
+
+
+@pytest.mark.parametrize("sender", ["Ромашка", "twelve signs", "A\r\nX-Kannel-To: 1"])
+def test_a_sender_no_phone_can_show_gives_way_to_our_own(
+    kannel: Kannel, server: KannelServer, sender: str
+) -> None:
+    sent = kannel.send(sender, TO, "hi")
+
+    assert sent.fate is Fate.TAKEN
+    assert server.arrived() == Arrived("ACME", TO, "text", "hi")
+
+
+def test_without_any_sender_kannel_has_one(server: KannelServer) -> None:
+    kannel = Kannel(Options(url=server.url, login="acme", password="s3cret"))
+
+    kannel.send("", TO, "hi")
+    kannel.close()
+
+    assert server.arrived().sender == "Kannel"
+
+
+def test_a_wrong_password_is_refused(server: KannelServer) -> None:
+    kannel = Kannel(Options(url=server.url, login="acme", password="wrong", sender="ACME"))
+
+    sent = kannel.send("", TO, "hi")
+    kannel.close()
+
+    assert (sent.fate, sent.answer) == (Fate.REFUSED, "Authorization failed for sendsms")
+    assert sent.credentials_refused
+
+
+def test_a_number_that_kannel_has_no_way_to_is_refused(kannel: Kannel) -> None:
+    sent = kannel.send("", phone_number("+99912345678"), "hi")
+
+    assert (sent.fate, sent.answer) == (Fate.REFUSED, "Not routable. Do not try again.")
+
+
+@pytest.mark.parametrize(("login", "password"), [("acme", ""), ("", "s3cret"), ("acme", "пароль")])
+def test_what_kannel_cannot_know_us_by_is_a_matter_of_the_config(login: str, password: str) -> None:
+    with pytest.raises(ConfigurationError, match="Kannel needs a"):
+        Kannel(Options(url="http://127.0.0.1:1/cgi-bin/sendsms", login=login, password=password))
