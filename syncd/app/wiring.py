@@ -12,7 +12,7 @@ from syncd.backends import BACKENDS
 from syncd.backends.base import Retry
 from syncd.config.load import Loaded, load
 from syncd.config.secrets import Secret
-from syncd.config.settings import BackendSettings, Settings
+from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
 from syncd.errors import QuotaError
 from syncd.planfix.client import Options as PlanfixOptions
@@ -27,7 +27,11 @@ def read_config(config: Path) -> Loaded:
     Raises:
         ConfigurationError: the config is wrong.
     """
-    return load(config, {name: backend.Options for name, backend in BACKENDS.items()})
+    types = {
+        name: BackendType(backend.Options, backend.capabilities.can_read)
+        for name, backend in BACKENDS.items()
+    }
+    return load(config, types)
 
 
 @contextmanager
@@ -125,11 +129,9 @@ def _retry(settings: Settings) -> Retry:
 
 def _scope(settings: Settings, backend: BackendSettings, link: Link) -> str:
     """Return what the pairs of a link are made with, as one text (guard 7)."""
-    options = backend.options
-    place = getattr(options, "url", None) or str(getattr(options, "path", ""))
     planfix = settings.planfix
     return json.dumps(
-        [planfix.url, planfix.account, backend.type, place, link.list_name, link.list_id],
+        [planfix.url, planfix.account, backend.type, backend.place, link.list_name, link.list_id],
         ensure_ascii=False,
     )
 

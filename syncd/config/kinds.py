@@ -30,6 +30,17 @@ class Kind:
     read: Callable[[object, Surroundings], object]
 
 
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a server of ours listens; port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest known word; empty where none is near."""
     near = difflib.get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
@@ -118,6 +129,36 @@ def _read_command(value: object, _: Surroundings) -> tuple[str, ...]:
     return tuple(value)
 
 
+_PHONE: Final = re.compile(r"\+?[0-9]{3,15}")
+
+
+def _read_phones(value: object, _: Surroundings) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise WrongValueError(f"is {came(value)}; write {PHONES.wanted}")
+    if not value or not all(isinstance(one, str) and _PHONE.fullmatch(one) for one in value):
+        raise WrongValueError(
+            f"is empty or holds other things than phone numbers; write {PHONES.wanted}"
+        )
+    return tuple(value)
+
+
+_LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+_PORT_MAX: Final = 65535
+
+
+def _read_listen(text: str) -> Listen:
+    found = _LISTEN.fullmatch(text)
+    if found is None or int(found[2]) > _PORT_MAX:
+        raise WrongValueError(f"is no host and port; write {LISTEN.wanted}")
+    host = found[1].strip("[]")
+    if host != found[1]:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise WrongValueError(f"is no host and port; write {LISTEN.wanted}") from None
+    return Listen(host, int(found[2]))
+
+
 def _read_url(text: str) -> str:
     # No message shows the address: one that is wrong may have a password in it.
     try:
@@ -192,10 +233,13 @@ DURATION: Final = _text('a duration such as "30s", "15m", "2h" or "1d"', _read_d
 RATE: Final = Kind("a number of at least 0.001", _read_rate)
 PATH: Final = Kind("a path", _read_path)
 COMMAND: Final = Kind('a list of texts such as ["/usr/local/bin/page-me"]', _read_command)
+PHONES: Final = Kind('a list of phone numbers such as ["+4915112345678"]', _read_phones)
 SECRET: Final = Kind("a secret", read_secret)
 URL: Final = _text("an https:// address (http:// for this machine only)", _read_url)
+LISTEN: Final = _text('host:port such as "127.0.0.1:8787"', _read_listen)
 CRON: Final = _text('five fields such as "*/15 8-20 * * mon-fri"', _read_cron)
 TIMEZONE: Final = _text('a time zone such as "Europe/Berlin"', _read_timezone)
 SELECTION: Final = _text('"contact", "company" or "filter:ID"', _read_selection)
 LIST_ID: Final = Kind("text or a whole number, as the service shows it", _read_list_id)
 TABLE: Final = Kind("a table", lambda value, _: value)
+TABLES: Final = Kind("tables in [[double brackets]]", lambda value, _: value)

@@ -3,38 +3,13 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, TypeGuard
 
 from syncd.config.document import Document, KeyPath
-from syncd.config.kinds import SECRET, did_you_mean
+from syncd.config.kinds import SECRET, TABLES, did_you_mean
+from syncd.config.rows import Row, rows_of
 from syncd.config.secrets import Surroundings, WrongValueError, came
-from syncd.config.settings import Row, rows_of
 from syncd.errors import ConfigurationError
-
-
-class Later(NamedTuple):
-    """What this version can't do yet; `words` are the values that ask for it, or all."""
-
-    what: str
-    remedy: str
-    words: Collection[str] | None = None
-
-
-LATER: Final[Mapping[tuple[str, ...], Later]] = {
-    ("receiver",): Later("take pushes", "take the section out"),
-    ("sms",): Later("send SMS", "take the section out"),
-    ("alerts", "sms"): Later("send SMS", "take it out; command is there for alerts"),
-    ("links", "consent", "field"): Later(
-        "write consent back to Planfix", "take it out, with subscribed and unsubscribed"
-    ),
-    ("links", "direction"): Later(
-        "carry changes from a list to Planfix", 'write "to-list"', ("both", "to-planfix")
-    ),
-}
-"""The keys of later versions: refused, so that nobody believes they work."""
-
-LATER_TYPES: Final = ("mailman3", "listmonk", "unisender", "mailchimp")
-"""The types of backend that are meant to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +23,15 @@ class Table:
 
     def built(self) -> dict[str, Any]:
         """Return the values, each sub-table as an instance of its section's class."""
-        return {
-            name: value.section(**value.built())
-            if isinstance(value, Table) and value.section
-            else value
-            for name, value in self.values.items()
-        }
+        return {name: _built(value) for name, value in self.values.items()}
+
+
+def _built(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_built, value))
+    if isinstance(value, Table) and value.section:
+        return value.section(**value.built())
+    return value
 
 
 class Reading:
@@ -95,7 +73,7 @@ class Reading:
     def array(self, name: str) -> list[tuple[KeyPath, dict[str, object]]]:
         """Return the tables of an array, unread."""
         raw = self._document.data.get(name, [])
-        if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
+        if not _are_tables(raw):
             self.report((name,), f"is {came(raw)}; write [[{name}]]")
             return []
         return [((name, index), table) for index, table in enumerate(raw)]
@@ -127,36 +105,33 @@ class Reading:
         self, where: KeyPath, raw: Mapping[str, object], known: Collection[str]
     ) -> None:
         """Report each key that is not known, with the nearest one that is."""
-        coming = [names[-1] for names in LATER if names[:-1] == _names(where)]
         for name in raw:
             if name in known:
                 continue
-            question = did_you_mean(name, [*known, *coming])
-            message = (
-                _later((*where, name), raw[name])
-                or f"is not known; {question or 'known are ' + ', '.join(sorted(known))}"
-            )
+            question = did_you_mean(name, known)
+            message = f"is not known; {question or 'known are ' + ', '.join(sorted(known))}"
             if where:
                 self.report(where, message, name)
             else:
                 self.report((name,), message)
 
     def _value(self, where: KeyPath, row: Row, value: object) -> object:
-        if later := _later((*where, row.name), value):
-            raise WrongValueError(later)
         if row.section is None:
             self.holds_secret |= row.kind is SECRET and isinstance(value, str)
             return row.kind.read(value, self._surroundings)
-        if isinstance(value, dict):
-            return self.table((*where, row.name), value, rows_of(row.section), row.section)
+        rows, where = rows_of(row.section), (*where, row.name)
+        if row.kind is TABLES and _are_tables(value):
+            return tuple(
+                self.table((*where, index), table, rows, row.section)
+                for index, table in enumerate(value)
+            )
+        if row.kind is not TABLES and isinstance(value, dict):
+            return self.table(where, value, rows, row.section)
         raise WrongValueError(f"is {came(value)}; write {row.kind.wanted}")
 
 
-def _later(where: KeyPath, value: object) -> str:
-    later = LATER.get(_names(where))
-    if later is None or (later.words is not None and value not in later.words):
-        return ""
-    return f"this version does not {later.what} yet; {later.remedy}"
+def _are_tables(value: object) -> TypeGuard[list[dict[str, object]]]:
+    return isinstance(value, list) and all(isinstance(table, dict) for table in value)
 
 
 def _names(where: KeyPath) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from typing import Final
 
 from syncd.config.kinds import did_you_mean
 from syncd.config.reading import Reading, Table
+from syncd.config.settings import BackendType, SmsType, place_of
+from syncd.core.link import Direction, NewSubscribers
 
 _CONSENT_FIELD: Final = ("field", "unsubscribed", "subscribed")
 
@@ -12,38 +14,53 @@ _CONSENT_FIELD: Final = ("field", "unsubscribed", "subscribed")
 def check_rules(
     reading: Reading,
     sections: Mapping[str, Table],
-    backends: Sequence[Table],
-    links: Sequence[Table],
+    arrays: Mapping[str, Sequence[Table]],
+    types: Mapping[str, BackendType],
 ) -> None:
     """Report every contradiction; what is wrong by itself has been reported before."""
-    _check_login(reading, sections["planfix"])
+    backends, links, gateways = arrays["backends"], arrays["links"], arrays["sms"]
+    _check_login(reading, sections["planfix"], "token")
     _check_retry(reading, sections["retry"])
     _check_schedule(reading, sections["schedule"])
-    _check_names(reading, backends)
+    for tables in arrays.values():
+        _check_unique(reading, tables, "name")
     _check_places(reading, backends)
-    _check_names(reading, links)
-    names = [table.values["name"] for table in backends if "name" in table.values]
+    receiver = sections.get("receiver")
+    by_name = {table.values["name"]: table for table in backends if "name" in table.values}
     for link in links:
-        _check_backend(reading, link, names)
+        _check_reference(reading, link, "backend", backends, "backends")
         _check_has_list(reading, link)
         _check_consent(reading, link)
-    _check_lists(reading, links, "list")
-    _check_lists(reading, links, "list_id")
+        _check_new_subscribers(reading, link)
+        backend = by_name.get(link.values.get("backend", ""))
+        if backend is not None:
+            _check_direction(reading, link, backend, types, receives=receiver is not None)
+    _check_lists(reading, links, by_name, "list")
+    _check_lists(reading, links, by_name, "list_id")
+    for gateway in gateways:
+        _check_login(reading, gateway, "key")
+        _check_kannel(reading, gateway)
+    if receiver is not None:
+        _check_receiver(reading, receiver, backends, gateways)
+    alert = sections["alerts"].values.get("sms")
+    if isinstance(alert, Table):
+        _check_reference(reading, alert, "via", gateways, "sms")
 
 
-def _check_login(reading: Reading, planfix: Table) -> None:
-    if not planfix.values:  # the section itself is missing, which has been told
+def _check_login(reading: Reading, table: Table, instead: str) -> None:
+    """Report what is not either login and password, or what may stand `instead` of them."""
+    if not table.values:  # the section itself is missing, which has been told
         return
-    login = [key for key in ("login", "password") if key in planfix.raw]
-    if "token" in planfix.raw:
+    login = [key for key in ("login", "password") if key in table.raw]
+    if instead in table.raw:
         for key in login:
-            line = reading.line(planfix, "token")
-            reading.report(planfix.where, f"goes against token (line {line}); keep one", key)
+            line = reading.line(table, instead)
+            reading.report(table.where, f"goes against {instead} (line {line}); keep one", key)
     elif not login:
-        reading.report(planfix.where, "has no way to log in; add token, or login and password")
+        reading.report(table.where, f"has no way to log in; add {instead}, or login and password")
     elif len(login) == 1:
         other = "password" if login == ["login"] else "login"
-        reading.report(planfix.where, f"needs {other}; add it, or use token instead", login[0])
+        reading.report(table.where, f"needs {other}; add it, or use {instead} instead", login[0])
 
 
 def _check_retry(reading: Reading, retry: Table) -> None:
@@ -64,14 +81,16 @@ def _check_schedule(reading: Reading, schedule: Table) -> None:
         reading.report(schedule.where, f"goes against every (line {line}); keep one", "cron")
 
 
-def _check_names(reading: Reading, tables: Sequence[Table]) -> None:
-    first: dict[str, Table] = {}
+def _check_unique(reading: Reading, tables: Sequence[Table], *keys: str) -> None:
+    """Report each table in which these keys, taken together, say what they say in another."""
+    first: dict[tuple[object, ...], Table] = {}
     for table in tables:
-        if "name" in table.values:
-            other = first.setdefault(table.values["name"], table)
+        said = tuple(table.values.get(key) for key in keys)
+        if None not in said:
+            other = first.setdefault(said, table)
             if other is not table:
-                line = reading.line(other, "name")
-                reading.report(table.where, f"is taken (line {line}); write another", "name")
+                line = reading.line(other, keys[0])
+                reading.report(table.where, f"is taken (line {line}); write another", keys[0])
 
 
 def _check_places(reading: Reading, backends: Sequence[Table]) -> None:
@@ -85,12 +104,17 @@ def _check_places(reading: Reading, backends: Sequence[Table]) -> None:
             )
 
 
-def _check_backend(reading: Reading, link: Table, names: Sequence[str]) -> None:
-    name = link.values.get("backend")
+def _check_reference(
+    reading: Reading, table: Table, key: str, targets: Sequence[Table], array: str
+) -> None:
+    """Report a name that no table of an array has."""
+    name = table.values.get(key)
+    names = [target.values["name"] for target in targets if "name" in target.values]
     if name is not None and name not in names:
         question = did_you_mean(name, names)
-        remedy = question or "write the name of one, or add [[backends]]"
-        reading.report(link.where, f"is the name of no backend; {remedy}", "backend")
+        remedy = question or f"write the name of one, or add [[{array}]]"
+        what = "backend" if array == "backends" else "gateway"
+        reading.report(table.where, f"is the name of no {what}; {remedy}", key)
 
 
 def _check_has_list(reading: Reading, link: Table) -> None:
@@ -98,18 +122,56 @@ def _check_has_list(reading: Reading, link: Table) -> None:
         reading.report(link.where, "lacks list; add its name, or list_id")
 
 
-def _check_lists(reading: Reading, links: Sequence[Table], key: str) -> None:
+def _check_lists(
+    reading: Reading, links: Sequence[Table], backends: Mapping[str, Table], key: str
+) -> None:
     first: dict[tuple[str, str], Table] = {}
     for link in links:
-        if key not in link.raw or not {key, "backend"} <= link.values.keys():
+        backend = backends.get(link.values.get("backend", ""))
+        if key not in link.raw or key not in link.values or backend is None:
             continue
+        # Two backends may be one service, with a login each: what counts is where the list is.
+        place = place_of(backend.values).rstrip("/") or backend.values["name"]
         # An id is compared as text: 7 and "7" may well be the same list to the service.
-        other = first.setdefault((link.values["backend"], str(link.values[key])), link)
+        other = first.setdefault((place, str(link.values[key])), link)
         if other is not link:
             line = reading.line(other, key)
             reading.report(
                 link.where, f"is fed by another link (line {line}); give each its own list", key
             )
+
+
+def _check_direction(
+    reading: Reading,
+    link: Table,
+    backend: Table,
+    types: Mapping[str, BackendType],
+    *,
+    receives: bool,
+) -> None:
+    """Report a link that is to learn from a list of which nobody tells anything."""
+    kind = types.get(backend.values.get("type", ""))
+    if link.values.get("direction", Direction.TO_LIST) is Direction.TO_LIST:
+        return
+    if kind is None or kind.can_read:
+        return
+    reports = "token" in backend.raw  # which is what a list's reports are known by
+    if reports and receives:
+        return
+    remedy = 'write "to-list"' + (", or add [receiver] for what the list reports" * reports)
+    reading.report(link.where, f"needs a backend that can be read; {remedy}", "direction")
+
+
+def _check_new_subscribers(reading: Reading, link: Table) -> None:
+    if (
+        link.values.get("new_subscribers") is NewSubscribers.CREATE
+        and link.values.get("direction") is Direction.TO_LIST
+    ):
+        given = "direction" in link.raw
+        other = f"line {reading.line(link, 'direction')}" if given else '"to-list" if not given'
+        reading.report(
+            link.where, f'goes against direction ({other}); write "ignore"', "new_subscribers"
+        )
 
 
 def _check_consent(reading: Reading, link: Table) -> None:
@@ -130,3 +192,31 @@ def _check_consent(reading: Reading, link: Table) -> None:
     if consent.values.get("allow_planfix_release") and not given:
         message = "needs field and its two values; take it out"
         reading.report(consent.where, message, "allow_planfix_release")
+
+
+def _check_kannel(reading: Reading, gateway: Table) -> None:
+    if gateway.values.get("type") is SmsType.KANNEL and "key" in gateway.raw:
+        line = reading.line(gateway, "type")
+        message = f"goes against type (line {line}): kannel has none; write login and password"
+        reading.report(gateway.where, message, "key")
+
+
+def _check_receiver(
+    reading: Reading, receiver: Table, backends: Sequence[Table], gateways: Sequence[Table]
+) -> None:
+    """Report pushes that lead nowhere or can't be told apart, and servers in one place."""
+    pushes, messages = receiver.values.get("email", ()), receiver.values.get("sms", ())
+    for push in pushes:
+        _check_reference(reading, push, "backend", backends, "backends")
+    for message in messages:
+        _check_login(reading, message, "key")
+        _check_reference(reading, message, "relay", gateways, "sms")
+    _check_unique(reading, pushes, "token")
+    _check_unique(reading, messages, "key")
+    _check_unique(reading, messages, "login", "password")
+    listen, admin = receiver.values.get("listen"), receiver.values.get("admin_listen")
+    if listen is not None and listen == admin and listen.port:
+        key = "admin_listen" if "admin_listen" in receiver.raw else "listen"
+        other = "listen" if key == "admin_listen" else "admin_listen"
+        line = f"line {reading.line(receiver, other)}" if other in receiver.raw else "if not given"
+        reading.report(receiver.where, f"is the same as {other} ({line}); write another port", key)

@@ -3,11 +3,12 @@
 A duration is held in seconds. A relative path is taken from the config file's folder.
 """
 
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from dataclasses import field as row
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from syncd.config.kinds import (
@@ -16,18 +17,22 @@ from syncd.config.kinds import (
     CRON,
     DURATION,
     LIST_ID,
+    LISTEN,
     PATH,
+    PHONES,
     RATE,
     SECRET,
     SELECTION,
     TABLE,
+    TABLES,
     TEXT,
     TIMEZONE,
     URL,
-    Kind,
+    Listen,
     choice,
     whole_number,
 )
+from syncd.config.rows import key as _key
 from syncd.config.secrets import Secret
 from syncd.core.link import (
     Conflict,
@@ -40,22 +45,6 @@ from syncd.core.link import (
     Selection,
     Vanished,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One key of a section; a sub-table has the class of its own rows in `section`."""
-
-    name: str
-    kind: Kind
-    help: str
-    required: bool
-    default: object
-    section: type | None = None
-
-
-def _key(kind: Kind, told: str) -> dict[str, object]:
-    return {"kind": kind, "help": told}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +153,16 @@ class ConsentKeys:
         metadata=_key(choice(ConsentScope), "Whether one unsubscribe counts for every link."),
     )
     field: int | None = row(
-        default=None, metadata=_key(whole_number(1), "Planfix's custom field. Not yet.")
+        default=None,
+        metadata=_key(whole_number(1), "The id of Planfix's custom field that shows consent."),
     )
     unsubscribed: str = row(
-        default="", metadata=_key(TEXT, "The field's value after an unsubscribe. Not yet.")
+        default="", metadata=_key(TEXT, "The field's value after an unsubscribe.")
     )
-    subscribed: str = row(default="", metadata=_key(TEXT, "The field's value before it. Not yet."))
+    subscribed: str = row(default="", metadata=_key(TEXT, "The field's value before it."))
     allow_planfix_release: bool = row(
         default=False,
-        metadata=_key(BOOLEAN, "Whether the field, set back by hand, ends a latch. Not yet."),
+        metadata=_key(BOOLEAN, "Whether the field, set back by hand, ends a latch."),
     )
 
 
@@ -193,7 +183,7 @@ class LinkKeys:
     )
     direction: Direction = row(
         default=Direction.TO_LIST,
-        metadata=_key(choice(Direction), "Which way changes travel; only to-list yet."),
+        metadata=_key(choice(Direction), "Which way changes travel."),
     )
     conflict: Conflict = row(
         default=Conflict.PLANFIX,
@@ -232,9 +222,93 @@ class LinkKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmailPush:
+    """`[[receiver.email]]`: one e-mail service integration of Planfix's, which pushes to us."""
+
+    token: Secret = row(metadata=_key(SECRET, "What the integration sends as its token."))
+    backend: str = row(metadata=_key(TEXT, "The name of the backend that its lists are made on."))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsPush:
+    """`[[receiver.sms]]`: one SMS integration of Planfix's; login and password, or key."""
+
+    login: str | None = row(
+        default=None, metadata=_key(TEXT, "The integration's login, where it has no key.")
+    )
+    password: Secret | None = row(
+        default=None, metadata=_key(SECRET, "The password that goes with login.")
+    )
+    key: Secret | None = row(
+        default=None, metadata=_key(SECRET, "The integration's key; or login and password.")
+    )
+    relay: str = row(metadata=_key(TEXT, "The name of the gateway that sends its messages."))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """`[receiver]`: our own server, which takes pushes; there is none where it is missing."""
+
+    listen: Listen = row(
+        default=Listen("127.0.0.1", 8787),
+        metadata=_key(LISTEN, "The public side, for Planfix and the lists."),
+    )
+    admin_listen: Listen = row(
+        default=Listen("127.0.0.1", 8788),
+        metadata=_key(LISTEN, "The operator's side: the page, metrics and health."),
+    )
+    email: tuple[EmailPush, ...] = row(
+        default=(), metadata={"section": EmailPush, **_key(TABLES, "See below.")}
+    )
+    sms: tuple[SmsPush, ...] = row(
+        default=(), metadata={"section": SmsPush, **_key(TABLES, "See below.")}
+    )
+
+
+class SmsType(StrEnum):
+    """The protocol that an SMS gateway speaks; `planfix-sms` is that of Planfix's integration."""
+
+    PLANFIX_SMS = "planfix-sms"
+    KANNEL = "kannel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsGateway:
+    """`[[sms]]`: who sends SMS for us; login and password, or key."""
+
+    name: str = row(metadata=_key(TEXT, "What relay and via call it."))
+    type: SmsType = row(metadata=_key(choice(SmsType), "The protocol it speaks."))
+    url: str = row(metadata=_key(URL, "The address that takes each message."))
+    login: str | None = row(
+        default=None, metadata=_key(TEXT, "Our login there, where we have no key.")
+    )
+    password: Secret | None = row(
+        default=None, metadata=_key(SECRET, "The password that goes with login.")
+    )
+    key: Secret | None = row(
+        default=None,
+        metadata=_key(SECRET, "Our key there, with planfix-sms; or login and password."),
+    )
+    sender: str = row(
+        default="", metadata=_key(TEXT, "The sender's name of a message that has none.")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSms:
+    """`[alerts.sms]`: alerts by SMS."""
+
+    via: str = row(metadata=_key(TEXT, "The name of a gateway."))
+    to: tuple[str, ...] = row(metadata=_key(PHONES, "Who gets each alert."))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts:
     """`[alerts]`: who is told when something needs a person."""
 
+    sms: AlertSms | None = row(
+        default=None, metadata={"section": AlertSms, **_key(TABLE, "See below.")}
+    )
     command: tuple[str, ...] = row(
         default=(), metadata=_key(COMMAND, "Gets the alert as JSON on standard input.")
     )
@@ -275,17 +349,31 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendType:
+    """What a config has to know of a type of backend: its further keys, and what it can do."""
+
+    options: type
+    can_read: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BackendSettings:
     """One backend; `options` is an instance of the class its type was declared with."""
 
     name: str
     type: str
+    place: str  # tells its lists from others of the same name
     options: Any = row(repr=False)  # the type's own; its secrets are plain text
+
+
+def place_of(values: Mapping[str, object]) -> str:
+    """Return where a backend's lists are, from its keys; logins are no part of it."""
+    return " ".join(str(values[key]) for key in ("url", "path", "domain") if values.get(key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The whole config."""
+    """The whole config; `receiver` is None where nothing is to be pushed to us."""
 
     planfix: Planfix
     retry: Retry
@@ -293,6 +381,8 @@ class Settings:
     schedule: Schedule
     backends: tuple[BackendSettings, ...]
     links: tuple[Link, ...]
+    receiver: Receiver | None = None
+    sms: tuple[SmsGateway, ...]
     alerts: Alerts
     log: Log
 
@@ -302,53 +392,21 @@ SECTIONS: Final[dict[str, type]] = {
     "retry": Retry,
     "store": Store,
     "schedule": Schedule,
+    "receiver": Receiver,
     "alerts": Alerts,
     "log": Log,
 }
 """The sections that stand in `[brackets]`, once each."""
 
-ARRAYS: Final[dict[str, type]] = {"backends": BackendKeys, "links": LinkKeys}
+OPTIONAL: Final = {"receiver"}
+"""Those that are a wish by being there, even empty."""
+
+ARRAYS: Final[dict[str, type]] = {
+    "backends": BackendKeys,
+    "links": LinkKeys,
+    "sms": SmsGateway,
+}
 """Those in `[[double brackets]]`, as often as needed."""
-
-
-def rows_of(section: type) -> tuple[Row, ...]:
-    """Return the keys of a section."""
-    return tuple(
-        Row(
-            name=key.name,
-            kind=key.metadata["kind"],
-            help=key.metadata["help"],
-            required=key.default is MISSING,
-            default=key.default,
-            section=key.metadata.get("section"),
-        )
-        for key in fields(section)
-    )
-
-
-def rows_of_options(options: type) -> tuple[Row, ...]:
-    """Return the keys that a type of backend adds, from the fields of its Options.
-
-    They are text or a Path; one called `url` is an address; one with the metadata
-    `secret` takes whatever a secret may be, and gets its text.
-    """
-    hints = get_type_hints(options)
-    return tuple(
-        Row(
-            name=key.name,
-            kind=SECRET if key.metadata.get("secret") else _kind_of(key.name, hints[key.name]),
-            help=key.metadata.get("help", ""),
-            required=key.default is MISSING,
-            default=key.default,
-        )
-        for key in fields(options)
-    )
-
-
-def _kind_of(name: str, hint: object) -> Kind:
-    if Path in {hint, *get_args(hint)}:
-        return PATH
-    return URL if name == "url" else TEXT
 
 
 def _values(section: LimitKeys | ConsentKeys) -> dict[str, Any]:

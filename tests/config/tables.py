@@ -3,8 +3,17 @@
 from enum import Enum
 from pathlib import Path
 
-from syncd.config.kinds import DURATION
-from syncd.config.settings import Row
+from syncd.config.kinds import DURATION, Listen
+from syncd.config.rows import Row
+from syncd.config.settings import AlertSms, ConsentKeys, EmailPush, LimitKeys, SmsPush
+
+SUBTABLES: dict[str, type] = {
+    "[links.limits]": LimitKeys,
+    "[links.consent]": ConsentKeys,
+    "[[receiver.email]]": EmailPush,
+    "[[receiver.sms]]": SmsPush,
+    "[alerts.sms]": AlertSms,
+}
 
 HEAD = ["| key | write | default | meaning |", "| --- | --- | --- | --- |"]
 
@@ -29,7 +38,7 @@ def written(row: Row) -> str:
             return str(value).lower()
         case float() as value if row.kind is DURATION:
             return f'"{value / 60:.0f}m"' if row.name == "every" else f'"{value:.0f}s"'
-        case Enum() | str() | Path() as value:
+        case Enum() | str() | Path() | Listen() as value:
             return f'"{value}"'
         case value:
             return str(value)

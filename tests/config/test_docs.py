@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +10,28 @@ import pytest
 
 from syncd.backends import BACKENDS
 from syncd.config.load import load
+from syncd.config.rows import Row, rows_of, rows_of_options
 from syncd.config.secrets import Surroundings
-from syncd.config.settings import (
-    ARRAYS,
-    SECTIONS,
-    ConsentKeys,
-    LimitKeys,
-    Row,
-    rows_of,
-    rows_of_options,
-)
+from syncd.config.settings import ARRAYS, SECTIONS, BackendType
 from syncd.core.link import Link, Selection
-from tests.config.tables import table_of
-from tests.config.test_settings import NOT_YET
+from tests.config.tables import SUBTABLES, table_of
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
 
-OPTIONS = {name: backend.Options for name, backend in BACKENDS.items()}
+SECRET_FORMS = {"file", "env", "credential"}
+
+TYPES = {
+    name: BackendType(backend.Options, can_read=backend.capabilities.can_read)
+    for name, backend in BACKENDS.items()
+}
 
 ROWS: dict[str, tuple[Row, ...]] = {
     **{f"[{name}]": rows_of(cls) for name, cls in SECTIONS.items()},
     **{f"[[{name}]]": rows_of(cls) for name, cls in ARRAYS.items()},
-    "[links.limits]": rows_of(LimitKeys),
-    "[links.consent]": rows_of(ConsentKeys),
-    **{f'type = "{name}"': rows_of_options(options) for name, options in OPTIONS.items()},
+    **{heading: rows_of(cls) for heading, cls in SUBTABLES.items()},
+    **{f'type = "{name}"': rows_of_options(kind.options) for name, kind in TYPES.items()},
 }
 
 
@@ -61,34 +58,40 @@ def uncommented() -> dict[str, Any]:
     return tomllib.loads(re.sub(r"^# (?=[a-z_]+ = |\[)", "", EXAMPLE, flags=re.MULTILINE))
 
 
-def test_the_example_shows_every_key_and_no_other() -> None:
-    found = uncommented()
-    service, file = found["backends"]
-    link = found["links"][0]
-    shown = {
-        **{f"[{name}]": set(found[name]) for name in SECTIONS},
-        "[[backends]]": {"name", "type"} & set(service) & set(file),
-        "[[links]]": set(link),
-        "[links.limits]": set(link["limits"]),
-        "[links.consent]": set(link["consent"]),
-        'type = "planfix-json"': set(service) - {"name", "type"},
-        'type = "embedded"': set(file) - {"name", "type"},
-    }
-    not_shown = {key.rpartition(".")[2] for key in NOT_YET} | {"allow_planfix_release"}
+def tables(where: str, value: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each table within a value, under the heading that the reference gives it."""
+    if isinstance(value, dict) and SECRET_FORMS.isdisjoint(value):
+        yield f"[{where}]", value
+        for key, inner in value.items():
+            yield from tables(f"{where}.{key}".lstrip("."), inner)
+    elif isinstance(value, list) and isinstance(value[0], dict):
+        for inner in value:
+            (_, table), *deeper = tables(where, inner)
+            yield f"[[{where}]]", table
+            yield from deeper
 
-    assert shown == {
-        heading: {row.name for row in rows} - not_shown for heading, rows in ROWS.items()
-    }
+
+def test_the_example_shows_every_key_and_no_other() -> None:
+    shown: dict[str, set[str]] = {}
+    for heading, table in tables("", uncommented()):
+        if heading == "[[backends]]":
+            shown.setdefault(heading, set()).update({"name", "type"} & set(table))
+            shown[f'type = "{table["type"]}"'] = set(table) - {"name", "type"}
+        elif heading != "[]":
+            shown.setdefault(heading, set()).update(table)
+
+    assert shown == {heading: {row.name for row in rows} for heading, rows in ROWS.items()}
 
 
 def test_the_defaults_in_the_example_are_the_true_ones() -> None:
     found = uncommented()
     sections = {name: found[name] for name in SECTIONS}
     sections["links.limits"] = found["links"][0]["limits"]
+    sections["links.consent"] = found["links"][0]["consent"]
 
     for name, rows in ((name, ROWS[f"[{name}]"]) for name in sections):
         for row in rows:
-            if not row.required and row.default not in (None, ()):
+            if not row.required and row.default not in (None, "", ()):
                 shown = row.kind.read(sections[name][row.name], Surroundings(ROOT, {}))
                 assert shown == row.default, f"{name}.{row.name}"
 
@@ -99,7 +102,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
     for name in ("planfix-api-key", "planfix-token", "news-token"):
         (tmp_path / name).write_text("secret\n", encoding="utf-8")
 
-    found = load(path, OPTIONS)
+    found = load(path, TYPES)
 
     assert found.warnings == ()
     assert found.settings.links == (

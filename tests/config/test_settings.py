@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.config.kinds import TABLE, TABLES, Listen
+from syncd.config.rows import rows_of
 from syncd.config.secrets import Secret
-from syncd.config.settings import ARRAYS, SECTIONS, ConsentKeys, LimitKeys, LogLevel, rows_of
+from syncd.config.settings import ARRAYS, SECTIONS, LogLevel, SmsType
 from syncd.core.link import (
     Conflict,
     ConsentScope,
@@ -19,7 +21,18 @@ from syncd.core.link import (
     Vanished,
 )
 from syncd.errors import ConfigurationError
-from tests.config.worlds import SECRET, FileOptions, LooseOptions, config, settings, without
+from tests.config.tables import SUBTABLES
+from tests.config.worlds import (
+    ARRAY_TABLES,
+    MINIMAL,
+    SECRET,
+    FileOptions,
+    LooseOptions,
+    config,
+    less,
+    settings,
+    without,
+)
 
 
 @dataclass(frozen=True)
@@ -68,13 +81,35 @@ GOOD = [
     Good("links.list_id", "17", 17),
     Good("links.direction", '"to-list"', Direction.TO_LIST),
     Good("links.conflict", '"hold"', Conflict.HOLD),
-    Good("links.new_subscribers", '"create"', NewSubscribers.CREATE),
+    Good("links.new_subscribers", '"ignore"', NewSubscribers.IGNORE),
     Good("links.vanished", '"restore"', Vanished.RESTORE),
     Good("links.limits.removals", "0", 0),
     Good("links.limits.removals_percent", "100", 100),
     Good("links.limits.removals_floor", "0", 0),
     Good("links.consent.scope", '"account"', ConsentScope.ACCOUNT),
-    Good("links.consent.allow_planfix_release", "false", False),
+    Good("links.consent.field", "1234", 1234),
+    Good("links.consent.unsubscribed", '"No"', ...),
+    Good("links.consent.subscribed", '"Yes"', ...),
+    Good("links.consent.allow_planfix_release", "true", True),
+    Good("receiver.listen", '"0.0.0.0:80"', Listen("0.0.0.0", 80)),
+    Good("receiver.listen", '"localhost:0"', Listen("localhost", 0)),
+    Good("receiver.admin_listen", '"[::1]:8788"', Listen("::1", 8788)),
+    Good("receiver.email.token", '"k"', Secret("k")),
+    Good("receiver.email.backend", '"news"', ...),
+    Good("receiver.sms.login", '"acme"', ...),
+    Good("receiver.sms.password", '"p"', Secret("p")),
+    Good("receiver.sms.key", '"k"', Secret("k")),
+    Good("receiver.sms.relay", '"gateway"', ...),
+    Good("sms.name", '"gateway"', ...),
+    Good("sms.type", '"planfix-sms"', SmsType.PLANFIX_SMS),
+    Good("sms.type", '"kannel"', SmsType.KANNEL),
+    Good("sms.url", '"http://127.0.0.1:13013/cgi-bin/sendsms"', ...),
+    Good("sms.login", '"acme"', ...),
+    Good("sms.password", '"p"', Secret("p")),
+    Good("sms.key", '"k"', Secret("k")),
+    Good("sms.sender", '"ACME"', ...),
+    Good("alerts.sms.via", '"gateway"', ...),
+    Good("alerts.sms.to", '["+4915112345678", "7001"]', ("+4915112345678", "7001")),
     Good("alerts.command", '["/bin/page", "", "-v"]', ("/bin/page", "", "-v")),
     Good("alerts.after_failures", "1", 1),
     Good("log.level", '"debug"', LogLevel.DEBUG),
@@ -128,7 +163,7 @@ BAD = {
     "links.backend": ["7", '"old"'],
     "links.list": ["7", '""'],
     "links.list_id": ["true", "1.5", '""', "-1", "99999999999999999999"],
-    "links.direction": ["7", '"both"', '"to-planfix"', '"to_list"'],
+    "links.direction": ["7", '"both"', '"to-planfix"', '"to_list"'],  # its backend can't be read
     "links.conflict": ["7", '"lists"'],
     "links.new_subscribers": ["true", '"add"'],
     "links.vanished": ["7", '"keep"'],
@@ -138,10 +173,41 @@ BAD = {
     "links.limits.removals_floor": ["-1"],
     "links.consent": ["true"],
     "links.consent.scope": ['"links"'],
-    "links.consent.field": ["0", "1234"],
-    "links.consent.unsubscribed": ["7", '"Unsubscribed"'],
-    "links.consent.subscribed": ["7", '"Subscribed"'],
-    "links.consent.allow_planfix_release": ["1", "true"],
+    "links.consent.field": ["0", '"1234"'],
+    "links.consent.unsubscribed": ["7", '""'],
+    "links.consent.subscribed": ["7", '""'],
+    "links.consent.allow_planfix_release": ["1", '"true"'],
+    "receiver.listen": [
+        "8787",
+        '"8787"',
+        '"127.0.0.1"',
+        '":8787"',
+        '"::1:8787"',
+        '"[::z]:8787"',
+        '"[:1]:8787"',
+        '"127.0.0.1:65536"',
+        '"127.0.0.1:٣"',
+        '"http://127.0.0.1:8787"',
+    ],
+    "receiver.admin_listen": ['"127.0.0.1:"'],
+    "receiver.email": ["7", "{}", "[1]"],
+    "receiver.email.token": ["7", '""'],
+    "receiver.email.backend": ["7", '"new"'],
+    "receiver.sms": ['"gateway"'],
+    "receiver.sms.login": ["7", '""'],
+    "receiver.sms.password": ["7", '""'],
+    "receiver.sms.key": ["7", '""'],
+    "receiver.sms.relay": ["7", '"gate"'],
+    "sms.name": ["7", '""'],
+    "sms.type": ["7", '"sms"', '"planfix"'],
+    "sms.url": ['"http://sms.example.com/send"', f'"https://robot:{SECRET}@sms.example.com/"'],
+    "sms.login": ["7", '""'],
+    "sms.password": ["7", '""'],
+    "sms.key": ["7", '""'],
+    "sms.sender": ["7", '"A\\nB"'],
+    "alerts.sms": ['"gateway"', "[]"],
+    "alerts.sms.via": ["7", '"gate"'],
+    "alerts.sms.to": ['"+4915112345678"', "[]", "[7]", '["call me"]', '["+12"]', '["+49 151"]'],
     "alerts.command": ['"page"', "[]", "[1]", '["a", 1]', '[""]', '["a\\u0000"]'],
     "alerts.after_failures": ["0"],
     "log.level": ['"verbose"', "1"],
@@ -151,30 +217,49 @@ BAD = {
 
 def keys() -> set[str]:
     """Return every key of the config, as section.key."""
-    classes = {**SECTIONS, **ARRAYS, "links.limits": LimitKeys, "links.consent": ConsentKeys}
+    subtables = {heading.strip("[]"): cls for heading, cls in SUBTABLES.items()}
+    classes = {**SECTIONS, **ARRAYS, **subtables}
     return {f"{name}.{row.name}" for name, cls in classes.items() for row in rows_of(cls)}
 
 
+GATEWAY = """
+name = "gateway"
+type = "planfix-sms"
+url = "https://sms.example.com/"
+key = "k"
+"""
+WHOLE = {  # what a section needs besides the key in question
+    "receiver.email": 'token = "k"\nbackend = "news"',
+    "receiver.sms": 'key = "k"\nrelay = "gateway"',
+    "sms": GATEWAY,
+    "alerts.sms": 'via = "gateway"\nto = ["+4915112345678"]',
+    "links.consent": 'field = 7\nunsubscribed = "N"\nsubscribed = "Y"',
+    **MINIMAL,
+}
+
+
 def body(section: str, key: str, toml: str) -> dict[str, str]:
-    """Return a section of the minimal config in which a key has this value."""
+    """Return a section of a config in which a key has this value, and what goes with it."""
     line = f"{key} = {toml}"
-    if key == "password":
-        return {section: without(section, "token", more=f'login = "robot"\n{line}')}
-    if key == "login":
-        return {section: without(section, "token", more=f'password = "p"\n{line}')}
-    if section in {"planfix", "backends", "links"}:
-        return {section: without(section, key, more=line)}
-    return {section.replace(".", "__"): line}
-
-
-# The keys that no version before the one that writes consent back can take.
-NOT_YET = {"links.consent.field", "links.consent.unsubscribed", "links.consent.subscribed"}
+    whole = WHOLE.get(section, "")
+    with_it = {"password": 'login = "robot"\n', "login": 'password = "p"\n'}.get(key, "")
+    if with_it:
+        whole = less(whole, "token", "key")
+    if section == "sms" and toml == '"kannel"':
+        whole, with_it = less(whole, "key"), 'login = "robot"\npassword = "p"\n'
+    needed = {} if section == "sms" else {"sms": GATEWAY}
+    return {**needed, section.replace(".", "__"): f"{less(whole, key)}\n{with_it}{line}"}
 
 
 def test_every_key_is_tried_with_good_and_with_bad_values() -> None:
-    tables = {"links.limits", "links.consent"}
+    tables = {
+        f"{name}.{row.name}"
+        for name, cls in {**SECTIONS, **ARRAYS}.items()
+        for row in rows_of(cls)
+        if row.kind in {TABLE, TABLES}
+    }
 
-    assert {case.key for case in GOOD} == keys() - tables - NOT_YET
+    assert {case.key for case in GOOD} == keys() - tables
     assert set(BAD) == keys()
 
 
@@ -199,7 +284,7 @@ def test_a_bad_value_is_named_by_file_line_and_key(tmp_path: Path, key: str, tom
     section, _, name = key.rpartition(".")
     text = config(**body(section, name, toml))
     line = text.split("\n").index(f"{name} = {toml}") + 1
-    header = f"[[{section}]]" if section in ARRAYS else f"[{section}]"
+    header = f"[[{section}]]" if section in ARRAY_TABLES else f"[{section}]"
 
     with pytest.raises(ConfigurationError) as caught:
         settings(tmp_path, text)

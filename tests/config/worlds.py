@@ -1,10 +1,10 @@
-"""A config to start from, and two types of backend as they declare their keys."""
+"""A config to start from, and types of backend as they declare their keys."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncd.config.load import Loaded, load
-from syncd.config.settings import Settings
+from syncd.config.settings import BackendType, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,13 @@ class LooseOptions:
     folder: Path | None = None
 
 
-BACKENDS = {"planfix-json": ServiceOptions, "embedded": FileOptions, "loose": LooseOptions}
+BACKENDS = {
+    "planfix-json": BackendType(ServiceOptions, can_read=False),
+    "embedded": BackendType(FileOptions, can_read=True),
+    "loose": BackendType(LooseOptions, can_read=False),
+}
+
+ARRAY_TABLES = {"backends", "links", "sms", "receiver.email", "receiver.sms"}
 
 SECRET = "tr0ub4dor"  # in every config below, and in no message
 
@@ -57,16 +63,20 @@ def config(**sections: str) -> str:
     text = ""
     for name, body in {**MINIMAL, **sections}.items():
         header = name.replace("__", ".")
-        text += f"[[{header}]]" if header in {"backends", "links"} else f"[{header}]"
+        text += f"[[{header}]]" if header in ARRAY_TABLES else f"[{header}]"
         text += f"\n{body.strip()}\n"
     return text
 
 
 def without(section: str, *keys: str, more: str = "") -> str:
     """Return a section of the minimal config without some keys, with others instead."""
-    lines = MINIMAL[section].strip().split("\n")
-    kept = [line for line in lines if line.split(" = ")[0] not in keys]
-    return "\n".join([*kept, *more.strip().split("\n")])
+    return f"{less(MINIMAL[section], *keys)}\n{more.strip()}"
+
+
+def less(text: str, *keys: str) -> str:
+    """Return a section without some keys."""
+    lines = text.strip().split("\n")
+    return "\n".join(line for line in lines if line.split(" = ")[0] not in keys)
 
 
 def write(folder: Path, text: str) -> Path:
