@@ -14,7 +14,7 @@ from syncd.core.address import AddressKey, key_of
 from syncd.core.plan import Result
 from syncd.errors import ConfigurationError, TemporaryError
 from syncd.ports import ListId
-from tests.backends.conformance import BackendConformance, Names, Trouble, World, active, entry
+from tests.backends.conformance import BackendConformance, Held, Trouble, World, active, entry
 
 RETRY = Retry(attempts=1, timeout_s=0.05)
 
@@ -30,7 +30,7 @@ class FileWorld:
         self._backend = backend
         self._lock: sqlite3.Connection | None = None
 
-    def members(self, list_id: ListId) -> dict[AddressKey, Names]:
+    def members(self, list_id: ListId) -> dict[AddressKey, Held]:
         query = "SELECT email_key, first, last, status FROM member WHERE list_id = ?"
         with closing(sqlite3.connect(self._path)) as db:
             rows = db.execute(query, (list_id,)).fetchall()
@@ -57,7 +57,7 @@ class FileWorld:
             self._lock = None
 
 
-def _names(row: list[str]) -> Names | None:
+def _names(row: list[str]) -> Held | None:
     first, last, status = row
     return None if status == "removed" else (first, last, status)
 

@@ -23,7 +23,7 @@ from syncd.errors import (
 from syncd.ports import Entry, ListId
 from tests.backends.conformance import (
     BackendConformance,
-    Names,
+    Held,
     Trouble,
     World,
     active,
@@ -49,7 +49,7 @@ class ServiceWorld:
         service.refuses_absent_delete = True
         service.refuses_unknown_rename = True
 
-    def members(self, list_id: ListId) -> dict[AddressKey, Names]:
+    def members(self, list_id: ListId) -> dict[AddressKey, Held]:
         if list_id not in self._service.lists:
             return {}
         members = self._service.lists[list_id].members
