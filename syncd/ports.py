@@ -1,12 +1,15 @@
 """What a run needs from outside, as Protocols: the seams between engine, edges and app."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from syncd.core.link import Selection
 from syncd.core.people import Contact, ContactId, Member, Names, Person
 from syncd.core.plan import ItemResult
+from syncd.core.sms import DueText, PhoneNumber, Sending, Text, TextStanding, TextState
 
 ListId = str | int
 """A list's id as its service gave it: sent back as it came."""
@@ -237,3 +240,58 @@ class ContactSide(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+# Short messages.
+
+
+class TextSender(Protocol):
+    """An SMS gateway: it sends once, and never repeats by itself."""
+
+    def send(self, sender: str, to: PhoneNumber, text: str) -> Sending:
+        """Send one message; an empty `sender` is the gateway's own."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class TextQueue(Protocol):
+    """Where messages are kept until a gateway has them."""
+
+    def put(self, text: Text, *, at: datetime) -> str:
+        """Keep a message durably; return its id (TemporaryError where it can't be kept)."""
+
+    def standing(self, message: str) -> TextStanding | None:
+        """Return how a message stands; None where there is none of this id."""
+
+
+class Outbox(TextQueue, Protocol):
+    """The same, for the relay, which takes out what is due.
+
+    Each call is durable by itself. A message that was marked as sent is either ended or
+    postponed; where neither happened, `settle` finds it.
+    """
+
+    def due(self, now: datetime) -> list[DueText]:
+        """Return whose turn it is, the longest waiting first; not all of very many."""
+
+    def next_due(self) -> datetime | None:
+        """Return when a message is due next; None where none waits."""
+
+    def mark_sent(self, message: str) -> bool:
+        """Commit that a message goes out now; False where it is no longer queued."""
+
+    def end(self, message: str, state: TextState, *, error: str, answer: str) -> None:
+        """Remember how a message that was sent has ended."""
+
+    def postpone(self, message: str, until: datetime, *, error: str, answer: str) -> None:
+        """Queue a message again that was sent and not taken."""
+
+    def settle(self) -> int:
+        """Call unknown what was sent and has no result; return how many those are."""
+
+    def prune(self, before: datetime) -> int:
+        """Erase what came in before then and waits for nothing; return how many those are."""
+
+    def relaying(self) -> AbstractContextManager[None]:
+        """Be the only one who sends (BusyError where somebody else does)."""

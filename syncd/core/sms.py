@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NewType
 
@@ -86,20 +87,20 @@ class DueText:
     """A message whose turn it is; `attempts` were made before this one."""
 
     id: str
-    at: str
+    at: datetime
     attempts: int
     text: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextStanding:
-    """How a message stands, without its number and its words; times are ISO 8601, UTC."""
+    """How a message stands, without its number and its words; times are in UTC."""
 
     id: str
-    at: str
+    at: datetime
     login: str
     relay: str
     state: TextState
     attempts: int
-    next_at: str
+    next_at: datetime
     error: str

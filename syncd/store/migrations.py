@@ -54,6 +54,17 @@ CREATE INDEX link_run_link ON link_run (link);
 CREATE TABLE approval (run VARCHAR NOT NULL, at VARCHAR NOT NULL, until VARCHAR NOT NULL,
     PRIMARY KEY (run))
 """,
+    # 3: messages to be relayed, and alerts that were told by SMS.
+    """
+CREATE TABLE sms (id VARCHAR NOT NULL, at VARCHAR NOT NULL, login VARCHAR NOT NULL, relay VARCHAR
+    NOT NULL, sender VARCHAR NOT NULL, recipient VARCHAR NOT NULL, text VARCHAR NOT NULL, state
+    VARCHAR NOT NULL, attempts INTEGER NOT NULL, next_at VARCHAR NOT NULL, error VARCHAR NOT NULL,
+    answer VARCHAR NOT NULL, PRIMARY KEY (id));
+CREATE INDEX sms_due ON sms (next_at) WHERE state = 'queued';
+CREATE INDEX sms_at ON sms (at);
+CREATE TABLE alert (kind VARCHAR NOT NULL, at VARCHAR NOT NULL, further INTEGER NOT NULL, PRIMARY
+    KEY (kind))
+""",
 )
 
 

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syncd.core.link import Selection
+from syncd.store.alerts import AlertWindows
 from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
 from syncd.store.journal import Journal
 from syncd.store.links import Links
 from syncd.store.pairs import Pairs
 from syncd.store.runs import Runs
+from syncd.store.sms import Outbox
 from syncd.store.snapshots import Snapshot
 
 
@@ -24,6 +26,8 @@ class Store:
         self.consent = ConsentStore(self._database)
         self.journal = Journal(self._database)
         self.runs = Runs(self._database)
+        self.outbox = Outbox(self._database)
+        self.alerts = AlertWindows(self._database)
 
     def snapshot(self, account: str, selection: Selection) -> Snapshot:
         """Return the snapshot of a selection of an account."""

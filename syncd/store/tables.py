@@ -192,3 +192,37 @@ class ApprovalRow(SQLModel, table=True):
     run: str = Field(primary_key=True)
     at: str
     until: str
+
+
+class SmsRow(SQLModel, table=True):
+    """A message to be relayed; `login` handed it in, `relay` is the gateway's name.
+
+    `next_at` is when it is tried, or was last; `answer` is the gateway's own.
+    """
+
+    __tablename__ = "sms"
+    __table_args__ = (
+        Index("sms_due", "next_at", sqlite_where=text("state = 'queued'")),
+        Index("sms_at", "at"),
+    )
+    id: str = Field(primary_key=True)
+    at: str
+    login: str
+    relay: str
+    sender: str
+    recipient: str
+    text: str
+    state: str
+    attempts: int
+    next_at: str
+    error: str
+    answer: str
+
+
+class AlertRow(SQLModel, table=True):
+    """A kind of alert that was told by SMS, when, and how many came since."""
+
+    __tablename__ = "alert"
+    kind: str = Field(primary_key=True)
+    at: str
+    further: int

@@ -1,0 +1,168 @@
+"""The outbox of the SMS relay: what came in, on its way, and how it ended.
+
+"sent" is committed before a gateway is called. Who finds it at the start of a pass, when
+nobody is sending, finds a message whose fate is unknown: it is not repeated.
+
+One object may be used by several threads; each call is a transaction of its own.
+"""
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from syncd.core.sms import DueText, PhoneNumber, Text, TextStanding, TextState
+from syncd.errors import BusyError
+from syncd.store.database import Database
+
+_AT_ONCE: Final = 100
+_STANDING: Final = "SELECT id, at, login, relay, state, attempts, next_at, error FROM sms"
+_LOST: Final = "syncd ended before the gateway had answered"
+
+
+class Outbox:
+    """The messages of a store; fulfils `syncd.ports.Outbox`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()  # the connection is one, and a transaction is its own
+
+    def put(self, text: Text, *, at: datetime) -> str:
+        """Keep a message to be relayed at once; return its id.
+
+        Raises:
+            TemporaryError: the store can't be written; nothing was kept.
+        """
+        made = f"sms-{secrets.token_hex(8)}"
+        self._write(
+            "INSERT INTO sms (id, at, login, relay, sender, recipient, text, state, attempts,"
+            " next_at, error, answer) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', '')",
+            (made, _stamp(at), text.login, text.relay, text.sender, text.recipient, text.text,
+             _stamp(at)),
+        )  # fmt: skip
+        return made
+
+    def due(self, now: datetime) -> list[DueText]:
+        """Return whose turn it is, the longest waiting first; not all of very many."""
+        rows = self._read(
+            "SELECT id, at, attempts, login, relay, sender, recipient, text FROM sms"
+            " WHERE state = 'queued' AND next_at <= ? ORDER BY next_at, at LIMIT ?",
+            (_stamp(now), _AT_ONCE),
+        )
+        return [
+            DueText(
+                id=row[0],
+                at=datetime.fromisoformat(row[1]),
+                attempts=row[2],
+                text=Text(
+                    login=row[3],
+                    relay=row[4],
+                    sender=row[5],
+                    recipient=PhoneNumber(row[6]),
+                    text=row[7],
+                ),
+            )
+            for row in rows
+        ]
+
+    def next_due(self) -> datetime | None:
+        """Return when a message is due next; None where none waits."""
+        ((at,),) = self._read("SELECT MIN(next_at) FROM sms WHERE state = 'queued'")
+        return datetime.fromisoformat(at) if at else None
+
+    def mark_sent(self, message: str) -> bool:
+        """Commit that a message goes out now; False where it is no longer queued."""
+        return bool(
+            self._write(
+                "UPDATE sms SET state = 'sent', attempts = attempts + 1"
+                " WHERE id = ? AND state = 'queued'",
+                (message,),
+            )
+        )
+
+    def end(self, message: str, state: TextState, *, error: str, answer: str) -> None:
+        """Remember how a message that was sent has ended."""
+        self._write(
+            "UPDATE sms SET state = ?, error = ?, answer = ? WHERE id = ? AND state = 'sent'",
+            (state.value, error, answer, message),
+        )
+
+    def postpone(self, message: str, until: datetime, *, error: str, answer: str) -> None:
+        """Queue a message again that was sent and not taken."""
+        self._write(
+            "UPDATE sms SET state = 'queued', next_at = ?, error = ?, answer = ?"
+            " WHERE id = ? AND state = 'sent'",
+            (_stamp(until), error, answer, message),
+        )
+
+    def settle(self) -> int:
+        """Call unknown what was sent and has no result; return how many those are."""
+        return self._write(
+            "UPDATE sms SET state = 'unknown', error = ? WHERE state = 'sent'", (_LOST,)
+        )
+
+    def prune(self, before: datetime) -> int:
+        """Erase what came in before then and waits for nothing; return how many those are."""
+        return self._write(
+            "DELETE FROM sms WHERE at < ? AND state IN ('done', 'refused', 'unknown')",
+            (_stamp(before),),
+        )
+
+    def standing(self, message: str) -> TextStanding | None:
+        """Return how a message stands; None where there is none of this id."""
+        rows = self._read(f"{_STANDING} WHERE id = ?", (message,))
+        return _standing(rows[0]) if rows else None
+
+    def recent(self, limit: int = 50) -> list[TextStanding]:
+        """Return how the latest messages stand, the newest first."""
+        return [_standing(row) for row in self._read(f"{_STANDING} ORDER BY at DESC LIMIT ?",
+                                                     (limit,))]  # fmt: skip
+
+    @contextmanager
+    def relaying(self) -> Iterator[None]:
+        """Be the only one who sends; the lock dies with its process.
+
+        Raises:
+            BusyError: somebody else sends, and will see to what is due.
+        """
+        handle = os.open(
+            f"{self._database.path}.sms.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BusyError("Another process sends the messages of this store.") from error
+            yield
+        finally:
+            os.close(handle)
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.rows(sql, values)
+
+    def _write(self, sql: str, values: tuple[Any, ...]) -> int:
+        with self._lock, self._database.writing() as raw:
+            return raw.execute(sql, values).rowcount
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _standing(row: tuple[Any, ...]) -> TextStanding:
+    message, at, login, relay, state, attempts, next_at, error = row
+    return TextStanding(
+        id=message,
+        at=datetime.fromisoformat(at),
+        login=login,
+        relay=relay,
+        state=TextState(state),
+        attempts=attempts,
+        next_at=datetime.fromisoformat(next_at),
+        error=error,
+    )
