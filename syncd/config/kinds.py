@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from syncd.config.secrets import Surroundings, WrongValueError, came, has_control, read_secret
 from syncd.core.link import Selection
+from syncd.core.sms import PhoneNumber, phone_number
 
 _MANY: Final = 1_000_000_000
 """The bound of numbers that have none of their own; the store can hold it."""
@@ -129,17 +130,17 @@ def _read_command(value: object, _: Surroundings) -> tuple[str, ...]:
     return tuple(value)
 
 
-_PHONE: Final = re.compile(r"\+?[0-9]{3,15}")
-
-
-def _read_phones(value: object, _: Surroundings) -> tuple[str, ...]:
+def _read_phones(value: object, _: Surroundings) -> tuple[PhoneNumber, ...]:
     if not isinstance(value, list):
         raise WrongValueError(f"is {came(value)}; write {PHONES.wanted}")
-    if not value or not all(isinstance(one, str) and _PHONE.fullmatch(one) for one in value):
+    if not value or not all(isinstance(number, str) for number in value):
+        raise WrongValueError(f"is empty or holds other things than text; write {PHONES.wanted}")
+    try:
+        return tuple(map(phone_number, value))
+    except ValueError:
         raise WrongValueError(
-            f"is empty or holds other things than phone numbers; write {PHONES.wanted}"
-        )
-    return tuple(value)
+            "holds what is no number of 7 to 15 digits; write one in each pair of quotes"
+        ) from None
 
 
 _LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")

@@ -45,6 +45,7 @@ from syncd.core.link import (
     Selection,
     Vanished,
 )
+from syncd.core.sms import PhoneNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +300,7 @@ class AlertSms:
     """`[alerts.sms]`: alerts by SMS."""
 
     via: str = row(metadata=_key(TEXT, "The name of a gateway."))
-    to: tuple[str, ...] = row(metadata=_key(PHONES, "Who gets each alert."))
+    to: tuple[PhoneNumber, ...] = row(metadata=_key(PHONES, "Who gets each alert."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

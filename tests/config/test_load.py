@@ -1,4 +1,4 @@
-"""Problems over several keys, unknown ones, and the ways to a config."""
+"""Keys that are unknown, missing or of another type, and the ways to a config."""
 
 import stat
 import string
@@ -16,150 +16,11 @@ from tests.config.worlds import (
     MINIMAL,
     SECRET,
     config,
-    loaded,
+    problems,
     settings,
     without,
     write,
 )
-
-
-def problems(folder: Path, text: str) -> list[str]:
-    """Return what is wrong with a config, without the folder's name."""
-    with pytest.raises(ConfigurationError) as caught:
-        loaded(folder, text)
-    assert caught.value.exit_code == 78
-    assert SECRET not in f"{caught.value} {caught.value.hint}"
-    return str(caught.value).replace(f"{folder}/", "").split("\n")
-
-
-SECOND_LINK = """
-[[links]]
-name = "others"
-selection = "company"
-backend = "news"
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        (
-            config(planfix=MINIMAL["planfix"] + 'login = "robot"'),
-            "config.toml:6: [planfix] login: goes against token (line 5); keep one",
-        ),
-        (
-            config(planfix=MINIMAL["planfix"] + 'password = "p"'),
-            "config.toml:6: [planfix] password: goes against token (line 5); keep one",
-        ),
-        (
-            config(planfix=without("planfix", "token")),
-            "config.toml:1: [planfix]: has no way to log in; add token, or login and password",
-        ),
-        (
-            config(planfix=without("planfix", "token", more='login = "robot"')),
-            "config.toml:5: [planfix] login: needs password; add it, or use token instead",
-        ),
-        (
-            config(planfix=without("planfix", "token", more='password = "p"')),
-            "config.toml:5: [planfix] password: needs login; add it, or use token instead",
-        ),
-        (
-            config(retry='max_wait = "5s"\nwait = "6s"'),
-            "config.toml:18: [retry] wait: is longer than max_wait (line 17); raise that",
-        ),
-        (
-            config(retry='wait = "2m"'),
-            "config.toml:17: [retry] wait: is longer than max_wait (60s if not given); raise that",
-        ),
-        (
-            config(schedule='every = "15m"\ncron = "* * * * *"'),
-            "config.toml:18: [schedule] cron: goes against every (line 17); keep one",
-        ),
-        (
-            config() + '[[backends]]\nname = "news"\ntype = "embedded"\npath = "x"\n',
-            "config.toml:17: [[backends]] name: is taken (line 7); write another",
-        ),
-        (
-            config() + "[[backends]]\n" + MINIMAL["backends"].strip().replace('"news"', '"again"'),
-            "config.toml:16: [[backends]]: is the backend of line 8 once more; use that one's name",
-        ),
-        (
-            config() + SECOND_LINK.replace("others", "customers") + 'list = "X"',
-            "config.toml:18: [[links]] name: is taken (line 12); write another",
-        ),
-        (
-            config() + SECOND_LINK + 'list = "Customers"',
-            (
-                "config.toml:21: [[links]] list: is fed by another link (line 15); "
-                "give each its own list"
-            ),
-        ),
-        (
-            config(links=without("links", "list", more="list_id = 7"))
-            + SECOND_LINK
-            + 'list_id = "7"',
-            (
-                "config.toml:21: [[links]] list_id: is fed by another link (line 15); "
-                "give each its own list"
-            ),
-        ),
-        (
-            config() + SECOND_LINK,
-            "config.toml:17: [[links]]: lacks list; add its name, or list_id",
-        ),
-        (
-            config(links=without("links", "backend", more='backend = "mews"')),
-            'config.toml:15: [[links]] backend: is the name of no backend; did you mean "news"?',
-        ),
-        (
-            config(links=without("links", "backend", more='backend = "x"')),
-            (
-                "config.toml:15: [[links]] backend: is the name of no backend; "
-                "write the name of one, or add [[backends]]"
-            ),
-        ),
-        (
-            config(links__consent='unsubscribed = "No"'),
-            (
-                "config.toml:17: [links.consent] unsubscribed: needs field and subscribed; "
-                "write all three, or none"
-            ),
-        ),
-        (
-            config(links__consent="allow_planfix_release = true"),
-            (
-                "config.toml:17: [links.consent] allow_planfix_release: "
-                "needs field and its two values; take it out"
-            ),
-        ),
-    ],
-)
-def test_a_contradiction_names_its_lines(tmp_path: Path, text: str, problem: str) -> None:
-    assert problems(tmp_path, text) == [problem]
-
-
-def test_the_two_values_of_a_consent_field_differ(tmp_path: Path) -> None:
-    consent = 'field = 1234\nsubscribed = "X"\nunsubscribed = "X"'
-
-    assert problems(tmp_path, config(links__consent=consent)) == [
-        (
-            "config.toml:18: [links.consent] subscribed: is the same as unsubscribed (line 19); "
-            "write two values"
-        )
-    ]
-
-
-def test_two_links_may_use_one_list_name_on_two_backends(tmp_path: Path) -> None:
-    other = '[[backends]]\nname = "own"\ntype = "embedded"\npath = "x"\n'
-    second = SECOND_LINK.replace('"news"', '"own"') + 'list = "Customers"'
-
-    assert len(settings(tmp_path, config() + other + second).links) == 2
-
-
-def test_a_link_may_have_a_list_name_and_an_id(tmp_path: Path) -> None:
-    link = settings(tmp_path, config(links=MINIMAL["links"] + "list_id = 7")).links[0]
-
-    assert (link.list_name, link.list_id) == ("Customers", 7)
 
 
 @pytest.mark.parametrize(

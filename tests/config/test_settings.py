@@ -10,20 +10,35 @@ import pytest
 from syncd.config.kinds import TABLE, TABLES, Listen
 from syncd.config.rows import rows_of
 from syncd.config.secrets import Secret
-from syncd.config.settings import ARRAYS, SECTIONS, LogLevel, SmsType
+from syncd.config.settings import (
+    ARRAYS,
+    SECTIONS,
+    Alerts,
+    AlertSms,
+    EmailPush,
+    LogLevel,
+    Receiver,
+    SmsGateway,
+    SmsPush,
+    SmsType,
+)
 from syncd.core.link import (
     Conflict,
+    Consent,
     ConsentScope,
     Direction,
     Limits,
+    Link,
     NewSubscribers,
     Selection,
     Vanished,
 )
+from syncd.core.sms import phone_number
 from syncd.errors import ConfigurationError
 from tests.config.tables import SUBTABLES
 from tests.config.worlds import (
     ARRAY_TABLES,
+    GATEWAY,
     MINIMAL,
     SECRET,
     FileOptions,
@@ -109,7 +124,7 @@ GOOD = [
     Good("sms.key", '"k"', Secret("k")),
     Good("sms.sender", '"ACME"', ...),
     Good("alerts.sms.via", '"gateway"', ...),
-    Good("alerts.sms.to", '["+4915112345678", "7001"]', ("+4915112345678", "7001")),
+    Good("alerts.sms.to", '["+49 151 1234-5678"]', ("+4915112345678",)),
     Good("alerts.command", '["/bin/page", "", "-v"]', ("/bin/page", "", "-v")),
     Good("alerts.after_failures", "1", 1),
     Good("log.level", '"debug"', LogLevel.DEBUG),
@@ -207,7 +222,14 @@ BAD = {
     "sms.sender": ["7", '"A\\nB"'],
     "alerts.sms": ['"gateway"', "[]"],
     "alerts.sms.via": ["7", '"gate"'],
-    "alerts.sms.to": ['"+4915112345678"', "[]", "[7]", '["call me"]', '["+12"]', '["+49 151"]'],
+    "alerts.sms.to": [
+        '"+4915112345678"',
+        "[]",
+        "[7]",
+        '["call me"]',
+        '["+12"]',
+        '["+491511234567, 8"]',
+    ],
     "alerts.command": ['"page"', "[]", "[1]", '["a", 1]', '[""]', '["a\\u0000"]'],
     "alerts.after_failures": ["0"],
     "log.level": ['"verbose"', "1"],
@@ -222,12 +244,6 @@ def keys() -> set[str]:
     return {f"{name}.{row.name}" for name, cls in classes.items() for row in rows_of(cls)}
 
 
-GATEWAY = """
-name = "gateway"
-type = "planfix-sms"
-url = "https://sms.example.com/"
-key = "k"
-"""
 WHOLE = {  # what a section needs besides the key in question
     "receiver.email": 'token = "k"\nbackend = "news"',
     "receiver.sms": 'key = "k"\nrelay = "gateway"',
@@ -310,8 +326,69 @@ def test_the_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     assert found.store.path == Path("/var/lib/syncd/syncd.db")
     assert (found.schedule.every, found.schedule.cron) == (900.0, None)
     assert found.links[0].limits == Limits(removals=200, removals_percent=10, removals_floor=3)
-    assert (found.alerts.command, found.alerts.after_failures) == ((), 3)
+    assert found.links[0] == Link(
+        name="customers",
+        selection=Selection("contact"),
+        backend="news",
+        list_name="Customers",
+        direction=Direction.TO_LIST,
+        conflict=Conflict.PLANFIX,
+        new_subscribers=NewSubscribers.IGNORE,
+        vanished=Vanished.UNSUBSCRIBE,
+        consent=Consent(scope=ConsentScope.LINK, field=None, allow_planfix_release=False),
+    )
+    assert (found.receiver, found.sms) == (None, ())
+    assert found.alerts == Alerts(sms=None, command=(), after_failures=3)
     assert (found.log.level, found.log.format) == ("info", "auto")
+
+
+def test_an_empty_receiver_listens_on_this_machine(tmp_path: Path) -> None:
+    found = settings(tmp_path, config(receiver="")).receiver
+
+    assert found == Receiver(
+        listen=Listen("127.0.0.1", 8787), admin_listen=Listen("127.0.0.1", 8788), email=(), sms=()
+    )
+    assert (str(Listen("127.0.0.1", 8787)), str(Listen("::1", 80))) == (
+        "127.0.0.1:8787",
+        "[::1]:80",
+    )
+
+
+def test_pushes_and_gateways_become_settings(tmp_path: Path) -> None:
+    kannel = 'name = "kannel"\ntype = "kannel"\nurl = "http://localhost/"'
+    found = settings(
+        tmp_path,
+        config(sms=f'{kannel}\nlogin = "us"\npassword = "p"')
+        + f"[[sms]]{GATEWAY}"
+        + '[[receiver.email]]\ntoken = "a"\nbackend = "news"\n'
+        + '[[receiver.email]]\ntoken = "b"\nbackend = "news"\n'
+        + '[[receiver.sms]]\nkey = "c"\nrelay = "kannel"\n'
+        + '[alerts]\nsms = { via = "gateway", to = ["+4915112345678"] }\n',
+    )
+
+    assert found.receiver == Receiver(
+        email=(
+            EmailPush(token=Secret("a"), backend="news"),
+            EmailPush(token=Secret("b"), backend="news"),
+        ),
+        sms=(SmsPush(key=Secret("c"), relay="kannel"),),
+    )
+    assert found.sms == (
+        SmsGateway(
+            name="kannel",
+            type=SmsType.KANNEL,
+            url="http://localhost/",
+            login="us",
+            password=Secret("p"),
+        ),
+        SmsGateway(
+            name="gateway",
+            type=SmsType.PLANFIX_SMS,
+            url="https://sms.example.com/",
+            key=Secret("k"),
+        ),
+    )
+    assert found.alerts.sms == AlertSms(via="gateway", to=(phone_number("+4915112345678"),))
 
 
 def test_a_cron_text_takes_the_place_of_the_interval(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from syncd.config.load import Loaded, load
 from syncd.config.settings import BackendType, Settings
+from syncd.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,13 @@ BACKENDS = {
 ARRAY_TABLES = {"backends", "links", "sms", "receiver.email", "receiver.sms"}
 
 SECRET = "tr0ub4dor"  # in every config below, and in no message
+
+GATEWAY = """
+name = "gateway"
+type = "planfix-sms"
+url = "https://sms.example.com/"
+key = "k"
+"""
 
 MINIMAL = {
     "planfix": f"""
@@ -92,3 +102,12 @@ def loaded(folder: Path, text: str) -> Loaded:
 
 def settings(folder: Path, text: str) -> Settings:
     return loaded(folder, text).settings
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """Return what is wrong with a config, without the folder's name."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(folder, text)
+    assert caught.value.exit_code == 78
+    assert SECRET not in f"{caught.value} {caught.value.hint}"
+    return str(caught.value).replace(f"{folder}/", "").split("\n")
