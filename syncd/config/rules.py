@@ -125,15 +125,16 @@ def _check_has_list(reading: Reading, link: Table) -> None:
 def _check_lists(
     reading: Reading, links: Sequence[Table], backends: Mapping[str, Table], key: str
 ) -> None:
-    first: dict[tuple[str, str], Table] = {}
+    first: dict[tuple[str, ...], Table] = {}
     for link in links:
         backend = backends.get(link.values.get("backend", ""))
         if key not in link.raw or key not in link.values or backend is None:
             continue
         # Two backends may be one service, with a login each: what counts is where the list is.
-        place = place_of(backend.values).rstrip("/") or backend.values["name"]
-        # An id is compared as text: 7 and "7" may well be the same list to the service.
-        other = first.setdefault((place, str(link.values[key])), link)
+        place = place_of(backend.values) or backend.values["name"]
+        # Written in two ways it may well be the same to the service: 7 and "7", News and news.
+        spelled = (*(part.rstrip("/") for part in place.split(" ")), str(link.values[key]))
+        other = first.setdefault(tuple(part.casefold() for part in spelled), link)
         if other is not link:
             line = reading.line(other, key)
             reading.report(

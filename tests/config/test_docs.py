@@ -55,7 +55,12 @@ def test_the_reference_tells_each_key_as_the_code_has_it(heading: str) -> None:
 
 def uncommented() -> dict[str, Any]:
     """Return what the example says with every key in it taken into use."""
-    return tomllib.loads(re.sub(r"^# (?=[a-z_]+ = |\[)", "", EXAMPLE, flags=re.MULTILINE))
+    return tomllib.loads(in_use(EXAMPLE))
+
+
+def in_use(text: str) -> str:
+    """Return a part of the example with the marks of its keys and headers taken away."""
+    return re.sub(r"^# (?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
 
 
 def tables(where: str, value: object) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -113,3 +118,18 @@ def test_the_example_loads(tmp_path: Path) -> None:
             list_name="Customers",
         ),
     )
+
+
+def test_the_example_of_a_receiver_loads(tmp_path: Path) -> None:
+    before, wish, after = re.split(r"^(?=# \[receiver|\[alerts)", EXAMPLE, flags=re.MULTILINE)
+    path = tmp_path / "config.toml"
+    path.write_text(before + in_use(wish) + in_use(after), encoding="utf-8")
+    for name in re.findall(r'\{ file = "([^"]+)" \}', EXAMPLE):
+        (tmp_path / name).write_text(f"secret {name}\n", encoding="utf-8")
+
+    found = load(path, TYPES).settings
+
+    assert found.receiver is not None
+    assert {push.backend for push in found.receiver.email} == {"news"}
+    assert {push.relay for push in found.receiver.sms} == {one.name for one in found.sms}
+    assert found.alerts.sms is not None

@@ -70,6 +70,13 @@ backend = "news"
             ),
         ),
         (
+            config() + SECOND_LINK + 'list = "customers"',
+            (
+                "config.toml:21: [[links]] list: is fed by another link (line 15); "
+                "give each its own list"
+            ),
+        ),
+        (
             config(links=without("links", "list", more="list_id = 7"))
             + SECOND_LINK
             + 'list_id = "7"',
@@ -179,6 +186,7 @@ def test_new_subscribers_are_made_contacts_only_where_planfix_may_change(
     [
         ("list", '"Customers"', MINIMAL["backends"]),
         ("list_id", "7", MINIMAL["backends"].replace(".com/", ".com")),
+        ("list_id", "7", MINIMAL["backends"].replace("lists.e", "Lists.E")),
     ],
 )
 def test_two_logins_to_one_service_feed_no_list_together(
