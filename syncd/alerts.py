@@ -1,15 +1,25 @@
-"""Tell a person, by a command of the operator's, that something needs them."""
+"""Tell a person that something needs them: by a command of the operator's, and by SMS."""
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
 import structlog
 
+from syncd.core.sms import PhoneNumber, Text
+from syncd.errors import SyncdError
+from syncd.ports import TextQueue
+
 log = structlog.get_logger()
 
+WINDOW: Final = timedelta(hours=1)
+"""Within so long after one SMS of a kind, further ones are only counted."""
+
 _PATIENCE_S: Final = 30
+_WORDS_MAX: Final = 300
+_TELLING: Final = frozenset({"refused", "failed"})
 
 
 class CommandAlert:
@@ -38,3 +48,99 @@ class CommandAlert:
             log.warning("alert.failed", command=self._command[0], exit_code=done.returncode)
         else:
             log.info("alert.sent", command=self._command[0])
+
+
+class Windows(Protocol):
+    """Which kinds of alert were told, since when, and how many came since; durable."""
+
+    def find(self, kind: str) -> tuple[datetime, int] | None:
+        """Return since when a kind's window is open, and how many were counted in it."""
+
+    def kinds(self) -> list[str]:
+        """Return the kinds that have a window."""
+
+    def open(self, kind: str, *, at: datetime) -> None:
+        """Open a kind's window, or open it anew with nothing counted."""
+
+    def count(self, kind: str) -> None:
+        """Count one more in a kind's window."""
+
+    def close(self, kind: str) -> None:
+        """Forget a kind's window."""
+
+
+class SmsAlert:
+    """Puts alerts into the outbox: the first of a kind at once, then an hourly summary.
+
+    The kind is the run's outcome. A message holds no more than the run, the links' names,
+    counts and what to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        via: str,
+        to: Sequence[PhoneNumber],
+        queue: TextQueue,
+        windows: Windows,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Send through the gateway named `via`, to each number of `to`."""
+        self._via = via
+        self._to = tuple(to)
+        self._queue = queue
+        self._windows = windows
+        self._now = now
+
+    def tell(self, alert: Mapping[str, Any]) -> None:
+        """Tell it, or count it; what fails is logged, since no run may fail for it."""
+        try:
+            self.tell_rest()
+            self._tell(str(alert["outcome"]), _words(alert))
+        except SyncdError as error:
+            log.warning("alert.failed", via=self._via, error=type(error).__name__)
+
+    def tell_rest(self) -> None:
+        """Sum up what was counted in windows that are over.
+
+        Raises:
+            TemporaryError: the store can't be written.
+        """
+        for kind in self._windows.kinds():
+            since, further = self._windows.find(kind) or (self._now(), 0)
+            if self._now() - since < WINDOW:
+                continue
+            if further:
+                self._put(_summary(kind, further, since))
+                self._windows.open(kind, at=self._now())
+            else:
+                self._windows.close(kind)
+
+    def _tell(self, kind: str, words: str) -> None:
+        if self._windows.find(kind) is not None:
+            self._windows.count(kind)
+            return
+        self._put(words)
+        # Afterwards: whoever dies in between tells it twice, and not never.
+        self._windows.open(kind, at=self._now())
+
+    def _put(self, words: str) -> None:
+        for number in self._to:
+            text = Text(login="alerts", relay=self._via, sender="", recipient=number, text=words)
+            self._queue.put(text, at=self._now())
+        log.info("alert.queued", via=self._via)
+
+
+def _words(alert: Mapping[str, Any]) -> str:
+    """Return a run document as one short message; what errors say may be long and stays out."""
+    links = [link["link"] for link in alert["links"] if link["outcome"] in _TELLING]
+    told = [f"syncd: run {alert['run']} {alert['outcome']}, exit code {alert['exit_code']}"]
+    if links:
+        told.append(f"links: {', '.join(links)}")
+    told.append(alert.get("next", "see: syncd status"))
+    return "; ".join(told)[:_WORDS_MAX]
+
+
+def _summary(kind: str, further: int, since: datetime) -> str:
+    times = "time" if further == 1 else "times"
+    return f"syncd: {kind} {further} {times} more since {since:%H:%M} UTC; see: syncd status"

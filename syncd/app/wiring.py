@@ -1,12 +1,16 @@
 """Settings → objects: the one place that names the concrete edges."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from syncd import clock
-from syncd.alerts import CommandAlert
+from syncd.alerts import CommandAlert, SmsAlert
+from syncd.app.relay import relay_due
 from syncd.app.world import World
 from syncd.backends import BACKENDS
 from syncd.backends.base import Retry
@@ -14,11 +18,15 @@ from syncd.config.load import Loaded, load
 from syncd.config.secrets import Secret
 from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
-from syncd.errors import QuotaError
+from syncd.errors import BusyError, QuotaError, SyncdError
 from syncd.planfix.client import Options as PlanfixOptions
 from syncd.planfix.contacts import Planfix
-from syncd.ports import MemberSide
+from syncd.ports import MemberSide, TextSender
+from syncd.sms import GATEWAYS
+from syncd.sms.base import Options as SmsOptions
 from syncd.store.store import Store
+
+log = structlog.get_logger()
 
 
 def read_config(config: Path) -> Loaded:
@@ -68,12 +76,69 @@ def open_world(
             store=store,
             planfix=planfix,
             open_backend=open_backend,
-            alert=CommandAlert(settings.alerts.command).tell,
+            alert=_alert(settings, store),
             after_failures=settings.alerts.after_failures,
         )
     finally:
         planfix.close()
         store.close()
+
+
+@contextmanager
+def open_gateways(settings: Settings) -> Iterator[dict[str, TextSender]]:
+    """Open the SMS gateways, by their names and in the config's order, without calling them.
+
+    Raises:
+        ConfigurationError: what one of them is given can't be used.
+    """
+    opened: dict[str, TextSender] = {}
+    try:
+        for gateway in settings.sms:
+            options = SmsOptions(
+                url=gateway.url,
+                key=_text(gateway.key),
+                login=gateway.login or "",
+                password=_text(gateway.password),
+                sender=gateway.sender,
+                timeout_s=settings.retry.timeout,
+            )
+            opened[gateway.name] = GATEWAYS[gateway.type](options)
+        yield opened
+    finally:
+        for one in opened.values():
+            one.close()
+
+
+def sms_alert(settings: Settings, store: Store) -> SmsAlert | None:
+    """Return what tells alerts by SMS, into this store's outbox; None where nobody is told so."""
+    sms = settings.alerts.sms
+    if sms is None:
+        return None
+    return SmsAlert(via=sms.via, to=sms.to, queue=store.outbox, windows=store.alerts, now=clock.now)
+
+
+def _alert(settings: Settings, store: Store) -> Callable[[Mapping[str, Any]], None]:
+    """Return what tells a run's alert in every way that the config names."""
+    command, sms = CommandAlert(settings.alerts.command), sms_alert(settings, store)
+
+    def tell(alert: Mapping[str, Any]) -> None:
+        command.tell(alert)
+        if sms is not None:
+            sms.tell(alert)
+            _relay(settings, store)
+
+    return tell
+
+
+def _relay(settings: Settings, store: Store) -> None:
+    """Send what is due now: a single run has no thread that does."""
+    try:
+        with open_gateways(settings) as gateways:
+            relay_due(store.outbox, gateways, clock.now)
+    except BusyError:
+        pass  # the daemon's relay is at work, and finds what was put there
+    except SyncdError as error:
+        log.error("relay.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
 
 
 def _planfix(

@@ -10,6 +10,7 @@ from syncd.cli.contacts import contacts
 from syncd.cli.decide import approve, backup, forget, rebase
 from syncd.cli.lists import lists
 from syncd.cli.look import check, demo, history, status
+from syncd.cli.sms import send_test_sms
 from syncd.cli.tell import tell_failure
 from syncd.errors import SyncdError, UsageError
 
@@ -64,7 +65,9 @@ def _refuse_contradictions(asked: Asked, command: str | None) -> None:
         raise UsageError("The daemon prints no JSON.", hint="Add --once; for its log: [log] format")
 
 
-for _command in (check, status, approve, history, forget, rebase, lists, contacts, backup, demo):
+for _command in (
+    check, status, approve, history, forget, rebase, lists, contacts, send_test_sms, backup, demo,
+):  # fmt: skip
     syncd.add_command(_command)
 
 

@@ -61,10 +61,15 @@ class Asked:
 def _secrets(settings: "Settings") -> Iterator[str]:
     from syncd.config.secrets import Secret  # noqa: PLC0415
 
-    for key in fields(settings.planfix):
-        value = getattr(settings.planfix, key.name)
-        if isinstance(value, Secret):
-            yield value.reveal()
+    receiver = settings.receiver
+    sections: list[Any] = [settings.planfix, *settings.sms]
+    if receiver is not None:
+        sections += [*receiver.email, *receiver.sms]
+    for section in sections:
+        for key in fields(section):
+            value = getattr(section, key.name)
+            if isinstance(value, Secret):
+                yield value.reveal()
     for backend in settings.backends:
         for key in fields(backend.options):
             if key.metadata.get("secret"):

@@ -69,7 +69,7 @@ class Gateway(ABC):
         except TemporaryError as error:
             return Sending(fate=Fate.LATER, why=str(error))
         except SyncdError as error:
-            return Sending(fate=Fate.REFUSED, why=_told(error))
+            return Sending(fate=Fate.REFUSED, why=str(error))
 
     def _judge(self, reply: Reply) -> Sending:
         """Return what the status says; a refusal may also stand in the body of a success.
@@ -89,7 +89,7 @@ class Gateway(ABC):
         return Sending(
             fate=Fate.REFUSED,
             answer=answer,
-            why=_told(fault),
+            why=str(fault),
             credentials_refused=isinstance(fault, AuthenticationError),
         )
 
@@ -98,7 +98,3 @@ def readable(body: bytes) -> str:
     """Return an answer as text, without control characters, and not all of a long one."""
     text = body.decode(errors="replace").strip()
     return "".join(sign if sign.isprintable() else " " for sign in text[:ANSWER_MAX])
-
-
-def _told(error: SyncdError) -> str:
-    return f"{error}. {error.hint}" if error.hint else str(error)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from syncd.core.sms import DueText, PhoneNumber, Text, TextStanding, TextState
-from syncd.errors import BusyError
+from syncd.errors import BusyError, ConfigurationError
 from syncd.store.database import Database
 
 _AT_ONCE: Final = 100
@@ -128,10 +128,16 @@ class Outbox:
 
         Raises:
             BusyError: somebody else sends, and will see to what is due.
+            ConfigurationError: the lock can't be opened.
         """
-        handle = os.open(
-            f"{self._database.path}.sms.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        path = f"{self._database.path}.sms.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The lock {path} can't be opened: {error.strerror}.",
+                hint="Give syncd's user the right to write there; was syncd run as root once?",
+            ) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

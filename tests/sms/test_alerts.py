@@ -1,0 +1,169 @@
+"""Alerts by SMS: the first at once, a storm as one message and a summary."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from syncd.alerts import WINDOW, SmsAlert
+from syncd.core.sms import Text, TextStanding, phone_number
+from syncd.errors import TemporaryError
+from syncd.store.store import Store
+from tests.sms.conftest import NOW
+
+FIRST = phone_number("+4915112345678")
+SECOND = phone_number("+4915187654321")
+
+
+def alert(outcome: str = "refused", **more: object) -> dict[str, Any]:
+    return {
+        "run": "20261124T083000Z-7f3a",
+        "outcome": outcome,
+        "exit_code": 4 if outcome == "refused" else 69,
+        "error": None,
+        "links": [
+            {"link": "customers", "outcome": outcome, "findings": ["200 removals. Look."]},
+            {"link": "partners", "outcome": "ok", "findings": []},
+        ],
+        **more,
+    }
+
+
+class World:
+    """A store on disk, a clock that is set by hand, and the alert between them."""
+
+    def __init__(self, path: Path, *to: str) -> None:
+        self.now = NOW
+        self._path = path
+        self._to = [phone_number(number) for number in to or (FIRST,)]
+        self.store = Store(path)
+        self.restart()
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(self._path)
+        self.alert = SmsAlert(
+            via="gateway",
+            to=self._to,
+            queue=self.store.outbox,
+            windows=self.store.alerts,
+            now=lambda: self.now,
+        )
+
+    def later(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+    def told(self) -> list[str]:
+        return [due.text.text for due in self.store.outbox.due(self.now)]
+
+
+@pytest.fixture
+def world(path: Path) -> World:
+    return World(path)
+
+
+def test_the_first_is_told_at_once_to_everybody_by_the_gateway(path: Path) -> None:
+    world = World(path, FIRST, SECOND)
+
+    world.alert.tell(alert(next="syncd approve 20261124T083000Z-7f3a"))
+
+    words = (
+        "syncd: run 20261124T083000Z-7f3a refused, exit code 4; links: customers;"
+        " syncd approve 20261124T083000Z-7f3a"
+    )
+    assert [due.text for due in world.store.outbox.due(NOW)] == [
+        Text(login="alerts", relay="gateway", sender="", recipient=number, text=words)
+        for number in (FIRST, SECOND)
+    ]
+
+
+def test_a_storm_is_one_message_and_then_one_summary(world: World) -> None:
+    for _ in range(20):
+        world.alert.tell(alert())
+        world.later(minutes=1)
+    assert len(world.told()) == 1
+
+    world.later(minutes=39)
+    world.alert.tell_rest()
+    assert len(world.told()) == 1
+
+    world.later(minutes=1)
+    world.alert.tell_rest()
+
+    assert world.told()[1:] == ["syncd: refused 19 times more since 08:30 UTC; see: syncd status"]
+
+
+def test_a_storm_that_goes_on_is_told_once_an_hour(world: World) -> None:
+    for _ in range(5 * 60):
+        world.alert.tell(alert())
+        world.later(minutes=1)
+
+    assert len(world.told()) == 1 + 4
+
+
+def test_after_a_quiet_hour_the_next_is_told_at_once_again(world: World) -> None:
+    world.alert.tell(alert())
+    world.later(seconds=WINDOW.total_seconds())
+
+    world.alert.tell(alert())
+
+    assert len(world.told()) == 2
+    assert world.told()[0] == world.told()[1]
+
+
+def test_kinds_do_not_silence_each_other(world: World) -> None:
+    world.alert.tell(alert("refused"))
+    world.alert.tell(alert("failed"))
+
+    assert [words.split()[3] for words in world.told()] == ["refused,", "failed,"]
+
+
+def test_a_restart_does_not_begin_anew(world: World) -> None:
+    world.alert.tell(alert())
+    world.restart()
+    world.alert.tell(alert())
+    world.restart()
+    world.later(hours=1)
+
+    world.alert.tell_rest()
+
+    assert world.told()[1:] == ["syncd: refused 1 time more since 08:30 UTC; see: syncd status"]
+
+
+def test_a_long_alert_is_cut_and_what_errors_say_stays_out(world: World) -> None:
+    many = [{"link": f"link-{n}", "outcome": "failed", "findings": []} for n in range(200)]
+    error = {"kind": "temporary", "message": "someone@example.com"}
+
+    world.alert.tell(alert("failed", links=many, error=error))
+
+    (words,) = world.told()
+    assert len(words) == 300
+    assert "@" not in words
+
+
+class FullDisk:
+    """A queue whose disk is full."""
+
+    def put(self, text: Text, *, at: datetime) -> str:
+        raise TemporaryError("the store can't be written")
+
+    def standing(self, message: str) -> TextStanding | None:
+        return None
+
+
+def test_what_cannot_be_stored_ends_no_run(world: World) -> None:
+    sms = SmsAlert(
+        via="gateway",
+        to=[FIRST],
+        queue=FullDisk(),
+        windows=world.store.alerts,
+        now=lambda: NOW,
+    )
+
+    with capture_logs() as logged:
+        sms.tell(alert())
+
+    assert [line["event"] for line in logged] == ["alert.failed"]
+    assert world.store.alerts.kinds() == []
