@@ -5,11 +5,13 @@ from typing import Final
 
 from syncd.backends.base import Backend, Retry
 from syncd.backends.embedded import Embedded
+from syncd.backends.listmonk import Listmonk
 from syncd.backends.planfix_json import PlanfixJson
 
 __all__ = ["BACKENDS", "Backend", "Retry"]
 
 BACKENDS: Final[Mapping[str, type[Backend]]] = {
     "embedded": Embedded,
+    "listmonk": Listmonk,
     "planfix-json": PlanfixJson,
 }

@@ -733,7 +733,7 @@ def _window(seen: int) -> tuple[int, int]:
     if not seen:
         return 0, _PAGE
     sizes = range(_PAGE // 2, _PAGE + 1)
-    return max(((seen - 1) // size * size, size) for size in sizes)
+    return max((((seen - 1) // size * size, size) for size in sizes), key=sum)
 
 
 def _status(
