@@ -1,0 +1,1 @@
+"""What Planfix and the lists push to us, over HTTP."""
