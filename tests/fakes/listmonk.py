@@ -142,9 +142,11 @@ class ListmonkServer:
         self.strange: list[str] = []
         self.mails: list[str] = []
         self.resubscribed = 0
+        self.welcome: set[int] = set()  # who asked to be put back
         self.forgotten = 0
         self.permissions = set(EVERYTHING)
         self.permitted_lists: set[int] | None = None  # without get_all and manage_all
+        self.shown_lists: set[int] | None = None  # whose people are shown, whatever is asked for
         self.blocked_domains: set[str] = set()
         self.import_polls = 1
         self.failing_imports = False
@@ -174,7 +176,7 @@ class ListmonkServer:
 
     @property
     def _number(self) -> tuple[int, ...]:
-        return tuple(int(part) for part in self.version.removeprefix("v").split(".")[:2])
+        return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
     def fail(
         self, fault: Fault, *, times: int | None = 1, after: int = 0, only: tuple[str, ...] = ("",)
@@ -337,6 +339,9 @@ class ListmonkServer:
             return 200, {"data": self._carry_out(request)}
         except RefusedError as refusal:
             return refusal.status, {"message": str(refusal)}
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            self.strange.append(f"{request.action}: {error!r}")
+            return 500, {"message": "a request that listmonk would not be sent"}
 
     def _carry_out(self, request: LoggedRequest) -> Any:
         if not request.path.startswith("/api/"):
@@ -471,6 +476,8 @@ class ListmonkServer:
         lists = self._permitted(asked)
         if self.permitted_lists is not None and not lists:
             lists = sorted(self.permitted_lists)  # and not what was asked for
+        if asked and self.shown_lists is not None:
+            lists = sorted(self.shown_lists)
         people = [
             person
             for number, person in sorted(self.people.items())
@@ -626,7 +633,8 @@ class ListmonkServer:
         if row is None:
             self.rows[list_id, number] = StoredRow(status, self._now, self._now)
             return
-        self.resubscribed += row.status == "unsubscribed" and status != "unsubscribed"
+        left = row.status == "unsubscribed" and number not in self.welcome
+        self.resubscribed += left and status != "unsubscribed"
         row.status = status
         if touch:
             row.updated_at = self._now
