@@ -4,11 +4,12 @@ import os
 import queue
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -75,9 +76,20 @@ class Program:
 
     def wait_for(self, words: str) -> str:
         """Return the next line that holds these words."""
-        while words not in (line := self._lines.get(timeout=PATIENCE_S)):
-            pass
-        return line
+        passed: list[str] = []
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                told = "\n".join(passed[-20:])
+                raise AssertionError(f"Kannel never said {words!r}, but:\n{told}") from None
+            if words in line:
+                return line
+            passed.append(line)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def end(self) -> None:
         """Stop it, however it feels about that."""
@@ -94,9 +106,18 @@ class Program:
 class KannelServer:
     """A running Kannel."""
 
-    def __init__(self, url: str, centre: Program) -> None:
+    def __init__(self, url: str, bearerbox: Program, centre: Program) -> None:
         self.url = url
+        self._bearerbox = bearerbox
         self._centre = centre
+
+    def freeze(self) -> None:
+        """Let the bearerbox do nothing: the smsbox goes on, and waits for it."""
+        self._bearerbox.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it was."""
+        self._bearerbox.signal(signal.SIGCONT)
 
     def arrived(self) -> Arrived:
         """Wait for the next message at the SMS centre."""
@@ -131,7 +152,7 @@ def kannel_server(folder: Path) -> Iterator[KannelServer]:
         # No message of its own: it only takes what Kannel sends.
         fake = start(FAKE_CENTRE, "-H", "127.0.0.1", "-r", str(centre), "-m", "0", "1 2 text -")
         bearerbox.wait_for("Fakesmsc client connected")
-        yield KannelServer(f"http://127.0.0.1:{sendsms}/cgi-bin/sendsms", fake)
+        yield KannelServer(f"http://127.0.0.1:{sendsms}/cgi-bin/sendsms", bearerbox, fake)
     finally:
         for program in reversed(programs):
             program.end()
@@ -152,8 +173,14 @@ def _program(name: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Return ports that nobody else gets before Kannel does.
+
+    They are below those that the system hands out, and each process has ten of its own.
+    """
+    first = 20_000 + os.getpid() % 1_000 * 10
+    found: list[int] = []
+    for port in range(first, first + 10):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    assert len(found) >= count, "no ports left for Kannel"
+    return found[:count]

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from syncd.core.sms import Fate, phone_number
+from syncd.app.relay import relay_due
+from syncd.core.sms import Fate, TextState, phone_number
 from syncd.errors import ConfigurationError
 from syncd.sms.base import Options
 from syncd.sms.kannel import Kannel
+from syncd.store.sms import Outbox
+from tests.sms.conftest import NOW, text
 from tests.sms.kannel import Arrived, KannelServer, kannel_server
 
 TO = phone_number("+491511234567")
@@ -28,7 +31,7 @@ def kannel(server: KannelServer) -> Iterator[Kannel]:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("words", "kind"),
     [
         ("Your order is ready", "text"),
         ("Größe: 5 €, {~^|} & + % = ok?", "text"),
@@ -36,12 +39,12 @@ def kannel(server: KannelServer) -> Iterator[Kannel]:
         ("č only", "ucs-2"),
     ],
 )
-def test_every_letter_arrives(kannel: Kannel, server: KannelServer, text: str, kind: str) -> None:
-    sent = kannel.send("", TO, text)
+def test_every_letter_arrives(kannel: Kannel, server: KannelServer, words: str, kind: str) -> None:
+    sent = kannel.send("", TO, words)
 
     assert sent.fate is Fate.TAKEN
     assert sent.answer in {"0: Accepted for delivery", "3: Queued for later delivery"}
-    assert server.arrived() == Arrived("ACME", TO, kind, text)
+    assert server.arrived() == Arrived("ACME", TO, kind, words)
 
 
 def test_a_sender_that_is_named_is_kept(kannel: Kannel, server: KannelServer) -> None:
@@ -67,6 +70,38 @@ def test_without_any_sender_kannel_has_one(server: KannelServer) -> None:
     kannel.close()
 
     assert server.arrived().sender == "Kannel"
+
+
+def test_what_the_relay_hands_over_arrives(
+    kannel: Kannel, server: KannelServer, outbox: Outbox
+) -> None:
+    message = outbox.put(text("Заказ готов", sender="Shop"), at=NOW)
+
+    relay_due(outbox, {"gateway": kannel}, lambda: NOW)
+
+    assert server.arrived() == Arrived("Shop", "+70000000001", "ucs-2", "Заказ готов")
+    standing = outbox.standing(message)
+    assert standing
+    assert standing.state is TextState.DONE
+
+
+def test_a_kannel_that_does_not_answer_may_have_the_message_and_here_it_has(
+    server: KannelServer, outbox: Outbox
+) -> None:
+    kannel = Kannel(
+        Options(url=server.url, login="acme", password="s3cret", sender="ACME", timeout_s=0.5)
+    )
+    message = outbox.put(text("once"), at=NOW)
+    server.freeze()
+
+    relay_due(outbox, {"gateway": kannel}, lambda: NOW)
+    kannel.close()
+    server.thaw()
+
+    standing = outbox.standing(message)
+    assert standing
+    assert standing.state is TextState.UNKNOWN
+    assert server.arrived().text == "once"
 
 
 def test_a_wrong_password_is_refused(server: KannelServer) -> None:

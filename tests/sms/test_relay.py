@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -267,6 +268,21 @@ def test_a_relay_sends_what_is_there_and_what_comes_while_it_lives(
     relay.stop()
 
     assert [taken.text for taken in gateway_service.taken] == ["one", "two"]
+
+
+def test_what_many_threads_put_there_meanwhile_is_sent_once_each(
+    outbox: Outbox, gateway: PlanfixSms, gateway_service: SmsService
+) -> None:
+    words = [f"message {number}" for number in range(40)]
+    relay = Relay(outbox, {"gateway": gateway})
+    relay.start()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda each: outbox.put(text(each), at=clock.now()), words))
+    relay.stop()
+    relay_due(outbox, {"gateway": gateway}, clock.now)
+
+    assert sorted(taken.text for taken in gateway_service.taken) == sorted(words)
 
 
 def test_a_relay_outlives_a_fault_of_ours(
