@@ -97,4 +97,6 @@ class Gateway(ABC):
 def readable(body: bytes) -> str:
     """Return an answer as text, without control characters, and not all of a long one."""
     text = body.decode(errors="replace").strip()
-    return "".join(sign if sign.isprintable() else " " for sign in text[:ANSWER_MAX])
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else " " for sign in text[:ANSWER_MAX]
+    )

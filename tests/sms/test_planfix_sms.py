@@ -115,7 +115,7 @@ def test_refused_credentials_are_told_apart(gateway_service: SmsService) -> None
 
 
 def test_an_answer_is_shown_without_what_would_upset_a_terminal() -> None:
-    assert readable(b"OK\x1b[2J\nl\xff" + b"x" * 5000) == f"OK [2J l\ufffd{'x' * (ANSWER_MAX - 9)}"
+    assert readable(b"OK\x1b[2J\nl\xff" + b"x" * 5000) == f"OK [2J\nl\ufffd{'x' * (ANSWER_MAX - 9)}"
 
 
 def test_a_plain_address_of_another_machine_is_refused() -> None:
