@@ -1,4 +1,4 @@
-"""What listmonk's API says, as values; and the two texts it is sent that are not plain JSON.
+"""What listmonk's API says, as values; and what it is sent that is not plain JSON.
 
 Facts are from listmonk's own source, versions 6.0 to 6.2.
 """
@@ -110,7 +110,7 @@ def read_version(data: Any) -> tuple[str, tuple[int, int]]:
     """Return the version as the server writes it, and its first two numbers."""
 
     def read() -> tuple[str, tuple[int, int]]:
-        text = str(data["version"])
+        text = str(data["version"]).partition(" ")[0]  # a build's name may follow
         found = _VERSION.match(text)
         if found is None:
             raise ValueError(text)
