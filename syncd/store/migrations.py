@@ -65,6 +65,15 @@ CREATE INDEX sms_at ON sms (at);
 CREATE TABLE alert (kind VARCHAR NOT NULL, at VARCHAR NOT NULL, further INTEGER NOT NULL, PRIMARY
     KEY (kind))
 """,
+    # 4: what is pushed to us.
+    """
+CREATE TABLE pushed_list (id VARCHAR NOT NULL, backend VARCHAR NOT NULL, name VARCHAR NOT NULL,
+    at VARCHAR NOT NULL, ended VARCHAR, PRIMARY KEY (id));
+CREATE UNIQUE INDEX pushed_list_open ON pushed_list (backend, name) WHERE ended IS NULL;
+CREATE TABLE reported (link INTEGER NOT NULL, key VARCHAR NOT NULL, contact INTEGER, address
+    VARCHAR NOT NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, status VARCHAR NOT NULL,
+    since VARCHAR NOT NULL, old_key VARCHAR NOT NULL, PRIMARY KEY (link, key)) WITHOUT ROWID
+""",
 )
 
 

@@ -11,6 +11,7 @@ from syncd.store.database import Database
 from syncd.store.journal import Journal
 from syncd.store.links import Links
 from syncd.store.pairs import Pairs
+from syncd.store.pushes import Pushes
 from syncd.store.runs import Runs
 from syncd.store.sms import Outbox
 from syncd.store.snapshots import Snapshot
@@ -28,6 +29,7 @@ class Store:
         self.runs = Runs(self._database)
         self.outbox = Outbox(self._database)
         self.alerts = AlertWindows(self._database)
+        self.pushes = Pushes(self._database)
 
     def snapshot(self, account: str, selection: Selection) -> Snapshot:
         """Return the snapshot of a selection of an account."""

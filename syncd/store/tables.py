@@ -226,3 +226,35 @@ class AlertRow(SQLModel, table=True):
     kind: str = Field(primary_key=True)
     at: str
     further: int
+
+
+class PushedListRow(SQLModel, table=True):
+    """A list that Planfix made on us, when, and when it gave it up."""
+
+    __tablename__ = "pushed_list"
+    __table_args__ = (
+        Index(
+            "pushed_list_open", "backend", "name", unique=True, sqlite_where=text("ended IS NULL")
+        ),
+    )
+    id: str = Field(primary_key=True)
+    backend: str
+    name: str
+    at: str
+    ended: str | None = None
+
+
+class ReportedRow(SQLModel, table=True):
+    """A member as their list service reported them last; `since` is when that came in."""
+
+    __tablename__ = "reported"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    link: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    contact: int | None
+    address: str
+    first: str
+    last: str
+    status: str
+    since: str
+    old_key: str
