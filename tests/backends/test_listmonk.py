@@ -1,5 +1,7 @@
 """listmonk: the suite in each version, then its own traps."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -8,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from syncd import transport
 from syncd.backends import BACKENDS, Backend, Retry
 from syncd.backends.listmonk import Listmonk
 from syncd.core.address import AddressKey, key_of
@@ -21,6 +24,7 @@ from syncd.errors import (
     TemporaryError,
 )
 from syncd.ports import Entry, ListId
+from syncd.wire.listmonk import encode_import
 from tests.backends.conformance import (
     BackendConformance,
     Held,
@@ -1092,6 +1096,16 @@ def test_a_list_that_keeps_changing_is_given_up(
     assert next(gone) == 3
 
 
+def test_a_page_shorter_than_asked_for_is_not_the_last_one(
+    backend: Backend, server: ListmonkServer, list_id: int
+) -> None:
+    fill(server, list_id, 300)
+    server.page_cap = 100
+
+    with pytest.raises(TemporaryError):
+        list(backend.read(list_id))
+
+
 def test_a_list_that_is_deleted_between_two_pages_is_not_one_with_fewer_people(
     backend: Backend, server: ListmonkServer, list_id: int
 ) -> None:
@@ -1255,6 +1269,22 @@ def test_a_fault_after_the_first_write_leaves_the_call_in_doubt(
     assert len(people(server, list_id)) == 1
 
 
+@pytest.mark.parametrize(("count", "calls"), [(2, 4), (30, 7)], ids=["joined", "imported"])
+def test_a_fault_after_many_were_added_leaves_the_call_in_doubt(
+    connect: Connect, server: ListmonkServer, list_id: int, count: int, calls: int
+) -> None:
+    backend = connect(ONCE)
+    if count == 2:
+        for who in MANY[:2]:
+            known(server, who.person.address)
+    server.fail(Fault.BUSY, times=None, after=calls)
+
+    with pytest.raises(AmbiguousError):
+        backend.upsert(list_id, MANY[:count], known=False)
+
+    assert len(people(server, list_id)) == count
+
+
 def test_a_doubt_outlives_a_repetition_that_was_not_taken(
     connect: Connect, server: ListmonkServer, list_id: int
 ) -> None:
@@ -1334,3 +1364,139 @@ def test_an_address_with_a_slash_at_its_end_is_the_same(server: ListmonkServer) 
 
     with closing(Listmonk(options, ONCE)) as backend:
         assert backend.check()
+
+
+# The fake.
+
+
+def asked(
+    server: ListmonkServer, method: str, path: str, fields: object = None, *, token: str = ""
+) -> tuple[int, Any]:
+    """Make a request by hand; return its status and what the answer holds."""
+    pair = b64encode(f"{USER}:{token or server.token}".encode()).decode()
+    headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/json"}
+    body = b"" if fields is None else json.dumps(fields).encode()
+    client = transport.Transport(transport.Options(url=server.url, attempts=1))
+    reply = client.call(
+        body,
+        headers=headers,
+        read=lambda reply: reply,
+        repeatable=False,
+        method=method,
+        path=path,
+    )
+    client.close()
+    answer = json.loads(reply.body)
+    return reply.status, answer.get("data", answer.get("message"))
+
+
+@pytest.fixture
+def wild() -> Iterator[ListmonkServer]:
+    """A server whose counters may count."""
+    with ListmonkServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "status"),
+    [
+        ("GET", "/api/nothing", None, 404),
+        ("PATCH", "/api/lists", {}, 405),
+        ("GET", "/api/config?x=1", None, 400),
+        ("GET", "/api/subscribers?listid=1", None, 400),
+        ("PUT", "/api/subscribers/lists", {"ids": [1], "action": "add", "lists": [1]}, 400),
+        ("POST", "/api/subscribers", {"email": "a@example.com"}, 400),
+        ("POST", "/api/lists", [], 500),
+    ],
+)
+def test_the_fake_writes_down_what_no_listmonk_knows(
+    wild: ListmonkServer, method: str, path: str, fields: object, status: int
+) -> None:
+    assert asked(wild, method, path, fields)[0] == status
+    assert len(wild.strange) == 1
+
+
+def test_the_fake_refuses_a_wrong_token_with_403(wild: ListmonkServer) -> None:
+    answer = asked(wild, "GET", "/api/config", token="another")
+
+    assert answer == (403, "invalid API credentials")
+
+
+def test_the_fake_counts_who_was_put_back_against_their_will(wild: ListmonkServer) -> None:
+    at, person = wild.make_list("News"), wild.make_person("a@example.com")
+    wild.join(at, person, "unsubscribed")
+    act = {"ids": [person], "action": "add", "target_list_ids": [at]}
+
+    asked(wild, "PUT", "/api/subscribers/lists", {**act, "status": ""})
+    before = wild.resubscribed
+    asked(wild, "PUT", "/api/subscribers/lists", {**act, "status": "confirmed"})
+
+    assert (before, wild.resubscribed) == (0, 1)
+
+
+def test_the_fake_counts_whose_refusal_was_erased(wild: ListmonkServer) -> None:
+    at, person = wild.make_list("News"), wild.make_person("a@example.com")
+    wild.join(at, person, "unsubscribed")
+
+    asked(wild, "PUT", f"/api/subscribers/{person}", {"email": "a@example.com", "name": "A"})
+
+    assert wild.rows == {}
+    assert wild.forgotten == 1
+
+
+def test_the_fake_shows_the_newest_first_for_capital_letters(wild: ListmonkServer) -> None:
+    numbers = [wild.make_person(f"{letter}@example.com") for letter in "abc"]
+
+    orders = [
+        [row["id"] for row in asked(wild, "GET", f"/api/subscribers?order={order}")[1]["results"]]
+        for order in ("asc", "ASC")
+    ]
+
+    assert orders == [numbers, numbers[::-1]]
+
+
+def test_the_fake_merges_what_is_known_of_a_person_and_replaces_lists(
+    wild: ListmonkServer,
+) -> None:
+    first, second = wild.make_list("A"), wild.make_list("B")
+    person = wild.make_person("a@example.com", "A", attribs={"x": 1})
+    wild.join(first, person)
+
+    asked(wild, "PATCH", f"/api/subscribers/{person}", {"attribs": {"y": 2}})
+    asked(wild, "PATCH", f"/api/subscribers/{person}", {"lists": [second]})
+
+    assert wild.people[person].attribs == {"x": 1, "y": 2}
+    assert list(wild.rows) == [(second, person)]
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "name", "row"),
+    [
+        ("v6.1.0", {}, "Old", "unsubscribed"),
+        ("v6.1.0", {"overwrite_userinfo": True}, "New", "unsubscribed"),
+        ("v6.1.0", {"overwrite_subscription_status": True}, "Old", "confirmed"),
+        ("v6.1.0", {"overwrite": True}, "New", "confirmed"),
+        ("v5.1.0", {"overwrite_userinfo": True}, "Old", "unsubscribed"),
+        ("v5.1.0", {"overwrite_subscription_status": True}, "Old", "unsubscribed"),
+        ("v5.1.0", {"overwrite": True}, "New", "confirmed"),
+    ],
+)
+def test_the_fake_imports_as_the_flags_say(
+    wild: ListmonkServer, version: str, flags: dict[str, bool], name: str, row: str
+) -> None:
+    wild.version, wild.import_polls = version, 0
+    at, person = wild.make_list("News"), wild.make_person("a@example.com", "Old", attribs={"x": 1})
+    wild.join(at, person, "unsubscribed")
+    content_type, body = encode_import([("a@example.com", "New")], at, name="x.csv")
+    for flag in flags:
+        body = body.replace(f'"{flag}": false'.encode(), f'"{flag}": true'.encode())
+    pair = b64encode(f"{USER}:{wild.token}".encode()).decode()
+    headers = {"Authorization": f"Basic {pair}", "Content-Type": content_type}
+    client = transport.Transport(transport.Options(url=f"{wild.url}/api/import/subscribers"))
+
+    client.post(body, headers=headers, repeatable=False)
+    client.close()
+    asked(wild, "GET", "/api/import/subscribers")
+
+    assert (wild.people[person].name, wild.rows[at, person].status) == (name, row)
+    assert wild.people[person].attribs == ({} if name == "New" else {"x": 1})

@@ -148,6 +148,7 @@ class ListmonkServer:
         self.permitted_lists: set[int] | None = None  # without get_all and manage_all
         self.shown_lists: set[int] | None = None  # whose people are shown, whatever is asked for
         self.blocked_domains: set[str] = set()
+        self.page_cap = 10**6  # of which listmonk itself has none, but a proxy or a fork may
         self.import_polls = 1
         self.failing_imports = False
         self.between_pages: Callable[[], None] | None = None
@@ -493,9 +494,9 @@ class ListmonkServer:
     def _page(self, query: Mapping[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
         page, size = int(query.get("page", "1")), query.get("per_page", "20")
         start = 0 if size == "all" else (page - 1) * int(size)
-        shown = rows if size == "all" else rows[start : start + int(size)]
+        end = start + min(self.page_cap, len(rows) if size == "all" else int(size))
         return {
-            "results": shown,
+            "results": rows[start:end],
             "search": query.get("search", ""),
             "query": "",
             "total": len(rows),
