@@ -7,7 +7,8 @@ Planfix's page on the mailing service integration; it leaves the HTTP status ope
 
 Writing is strict: all four contact fields, `id` a number, raw UTF-8, `oldEmail` only where an
 update changes the address. Reading is lenient where senders differ: an id as text, names that
-are missing or null, an `oldEmail` that says nothing.
+are missing or null, an `oldEmail` that says nothing. A request is read piece by piece, since it
+may be a long import by a sender whose token was not checked yet.
 """
 
 import json
@@ -20,9 +21,16 @@ from typing import Any, Final, TypeGuard
 from syncd.core.address import clean
 from syncd.core.people import Contact, ContactId, Person
 from syncd.ports import ListId
+from syncd.wire.json_reader import JsonReader, NotJsonError
 
 CONTENT_TYPE: Final = "application/json"
 
+MOST_CONTACTS: Final = 100_000
+"""How many contacts one import may have."""
+
+_LONGEST_FIELD: Final = 1000
+_DATA: Final = frozenset({"listName", "listId", "action", "contact", "oldEmail"})
+_CONTACT: Final = ("id", "email", "firstName", "lastName")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
@@ -69,6 +77,19 @@ class UpdateContact:
     list_id: ListId
     change: Change
     contact: Contact
+    old_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReport:
+    """What a list service tells of a member whom it added, changed or lost.
+
+    `old_address` only where an update changes the address.
+    """
+
+    list_id: ListId
+    change: Change
+    person: Person
     old_address: str = ""
 
 
@@ -120,16 +141,27 @@ def open_envelope(body: bytes) -> Envelope:
     """Read as much of a request as is needed to check its token.
 
     Raises:
-        MalformedError: no JSON object. An envelope without an action or data is one, though:
-            what it lacks is said by `read_request`, after the token was checked.
+        MalformedError: no JSON object, or one that is longer than any request. An envelope
+            without an action or data is one, though: what it lacks is said by `read_request`,
+            after the token was checked.
     """
-    fields = _load(body)
-    data = fields.get("data")
-    return Envelope(
-        action=_text(fields.get("action")),
-        token=_text(fields.get("authToken")),
-        data=data if isinstance(data, dict) else {},
-    )
+    reader = JsonReader(body)
+    action = token = ""
+    data: dict[str, Any] = {}
+    try:
+        for name in reader.members():
+            if name == "data" and reader.peek() == "{":
+                data = _open_data(reader)
+                continue
+            value = reader.value()
+            if name == "action":
+                action = _text(value)
+            elif name == "authToken":
+                token = _text(value)
+        reader.end()
+    except NotJsonError as error:
+        raise MalformedError(f"not a JSON object as expected: {error}") from None
+    return Envelope(action, token, data)
 
 
 def read_request(envelope: Envelope) -> Request:
@@ -149,6 +181,24 @@ def read_request(envelope: Envelope) -> Request:
         case "updateContact":
             return _update(data)
     raise NotUnderstoodError("unknown action")
+
+
+def read_report(envelope: Envelope) -> MemberReport:
+    """Understand an envelope in which a list service tells of a member.
+
+    Its contact needs no id, since a new subscriber has none.
+
+    Raises:
+        NotUnderstoodError: another action than updateContact, or data that misses something.
+    """
+    if envelope.action != "updateContact":
+        raise NotUnderstoodError("unknown action: a list reports with updateContact alone")
+    data = envelope.data
+    change = _change(data)
+    person = _person(_fields(data.get("contact")))
+    if not person.address:
+        raise NotUnderstoodError("a contact's email is missing")
+    return MemberReport(_list_id(data), change, person, _old_address(data, change, person))
 
 
 def encode_reply(reply: Accepted | Refused) -> bytes:
@@ -227,16 +277,52 @@ def _load(body: bytes) -> dict[str, Any]:
     return fields
 
 
+def _open_data(reader: JsonReader) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name in reader.members():
+        if name == "contacts" and reader.peek() == "[":
+            data[name] = _open_contacts(reader)
+            continue
+        value = reader.value()
+        if name in _DATA:
+            data[name] = value
+    return data
+
+
+def _open_contacts(reader: JsonReader) -> list[dict[str, Any] | None]:
+    """Keep of each contact what the protocol knows; None where it is none."""
+    contacts: list[dict[str, Any] | None] = []
+    for _ in reader.elements():
+        if len(contacts) == MOST_CONTACTS:
+            raise MalformedError(f"more than {MOST_CONTACTS} contacts in one import")
+        value = reader.value()
+        contacts.append(
+            {name: value[name] for name in _CONTACT if isinstance(value.get(name), str | int)}
+            if isinstance(value, dict)
+            else None
+        )
+    return contacts
+
+
 def _update(data: dict[str, Any]) -> UpdateContact:
+    change = _change(data)
+    contact = _contact(data.get("contact"))
+    old_address = _old_address(data, change, contact.person)
+    return UpdateContact(_list_id(data), change, contact, old_address)
+
+
+def _change(data: dict[str, Any]) -> Change:
     action = _text(data.get("action"))
     if action not in set(Change):
         raise NotUnderstoodError("data.action is none of add, update, delete")
-    change = Change(action)
-    contact = _contact(data.get("contact"))
-    old_address = clean(_text(data.get("oldEmail"))) if change is Change.UPDATE else ""
-    if old_address == contact.person.address:
-        old_address = ""
-    return UpdateContact(_list_id(data), change, contact, old_address)
+    return Change(action)
+
+
+def _old_address(data: dict[str, Any], change: Change, person: Person) -> str:
+    if change is not Change.UPDATE:
+        return ""
+    old_address = clean(_text(data.get("oldEmail")))
+    return "" if old_address == person.address else old_address
 
 
 def _import(data: dict[str, Any]) -> ImportContacts:
@@ -250,16 +336,27 @@ def _import(data: dict[str, Any]) -> ImportContacts:
     return ImportContacts(_list_id(data), tuple(contacts), len(people) - len(contacts))
 
 
-def _contact(fields: object) -> Contact:
-    if not isinstance(fields, dict):
-        raise NotUnderstoodError("a contact is no object")
+def _contact(value: object) -> Contact:
+    fields = _fields(value)
     number = fields.get("id")
     if isinstance(number, str) and _DIGITS(number):
         number = int(number)
     if not _is_id(number):
         raise NotUnderstoodError("a contact's id is no number")
-    email, first, last = (_text(fields.get(name)) for name in ("email", "firstName", "lastName"))
-    return Contact(ContactId(number), Person.of(email, first, last))
+    return Contact(ContactId(number), _person(fields))
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotUnderstoodError("a contact is no object")
+    return value
+
+
+def _person(fields: dict[str, Any]) -> Person:
+    email, first, last = (_text(fields.get(name)) for name in _CONTACT[1:])
+    if max(len(email), len(first), len(last)) > _LONGEST_FIELD:
+        raise NotUnderstoodError("a contact's field is too long")
+    return Person.of(email, first, last)
 
 
 def _list_id(data: dict[str, Any]) -> ListId:
@@ -283,6 +380,8 @@ def _needed_text(data: dict[str, Any], name: str) -> str:
     text = _text(data.get(name)).strip()
     if not text:
         raise NotUnderstoodError(f"{name} is missing")
+    if len(text) > _LONGEST_FIELD:
+        raise NotUnderstoodError(f"{name} is too long")
     return text
 
 

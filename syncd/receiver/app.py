@@ -1,0 +1,160 @@
+"""The public side: its addresses, and what is answered when."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from syncd import clock
+from syncd.core.link import Link
+from syncd.errors import SyncdError
+from syncd.receiver.intake import Intake
+from syncd.receiver.limits import Bodies, Guesses, RefusedBodyError
+from syncd.receiver.pushes import Effect, Tokens, pushed, reported
+from syncd.wire.email_service import (
+    CONTENT_TYPE,
+    Envelope,
+    MalformedError,
+    NotUnderstoodError,
+    Refused,
+    encode_reply,
+    open_envelope,
+    read_report,
+    read_request,
+)
+
+log = structlog.get_logger()
+
+_RETRY_AFTER_S: Final = 60
+_WRONG_TOKEN: Final = Refused("authToken not accepted")
+_LONG_BODY_BYTES: Final = 65_536  # reading a longer one would keep the others waiting
+
+_Meaning = Callable[[Envelope, tuple[str, ...]], Effect]
+"""What an envelope means that came just now, of a sender who speaks for these backends."""
+
+
+def application(
+    *,
+    intake: Intake,
+    pushes: Tokens,
+    lists: Tokens,
+    links: Sequence[Link],
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """Return the server's application.
+
+    `pushes` are the tokens of Planfix's integrations, `lists` those of the backends, `links` the
+    config's; `more` are the routes of other protocols.
+    """
+    bodies, guesses = Bodies(), Guesses(clock.monotonic_s)
+
+    def from_planfix(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
+        return pushed(read_request(envelope), backends[0], _now())
+
+    def from_list(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
+        return reported(read_report(envelope), backends, links, _now())
+
+    def place(tokens: Tokens, meaning: _Meaning) -> "_Place":
+        return _Place(intake, bodies, guesses, tokens, meaning)
+
+    app = Starlette(
+        routes=[
+            Route("/planfix/email", place(pushes, from_planfix), methods=["POST"]),
+            Route("/list-events", place(lists, from_list), methods=["POST"]),
+            *more,
+        ],
+        exception_handlers={HTTPException: _no_such_place},
+    )
+    app.router.redirect_slashes = False  # a sender who is redirected may turn its POST into a GET
+    return app
+
+
+class _Place:
+    """One address of the e-mail service protocol, as an ASGI application."""
+
+    def __init__(
+        self, intake: Intake, bodies: Bodies, guesses: Guesses, tokens: Tokens, meaning: _Meaning
+    ) -> None:
+        self._intake = intake
+        self._bodies = bodies
+        self._guesses = guesses
+        self._tokens = tokens
+        self._meaning = meaning
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, when what it asks for is durable."""
+        response = await self._answer(scope, receive)
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        try:
+            async with self._bodies.read(receive) as body:
+                effect = await self._read(body)
+                answer = effect if isinstance(effect, Refused) else await self._intake.take(effect)
+        except RefusedBodyError as refused:
+            return refusal(refused.status, str(refused))
+        except MalformedError as error:
+            return refusal(HTTPStatus.BAD_REQUEST, str(error))
+        except SyncdError:
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "can't be stored now; try again")
+        except Exception:  # the border of a request; its words may name a person
+            log.exception("push.failed")
+            return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+        if answer is _WRONG_TOKEN:
+            await self._slow_down(_sender(scope))
+        return Response(encode_reply(answer), media_type=CONTENT_TYPE)
+
+    async def _read(self, body: bytes) -> Effect | Refused:
+        """Understand a body (MalformedError where it is none)."""
+        if len(body) > _LONG_BODY_BYTES:
+            return await asyncio.to_thread(self._understand, body)
+        return self._understand(body)
+
+    def _understand(self, body: bytes) -> Effect | Refused:
+        envelope = open_envelope(body)
+        backends = self._tokens.backends(envelope.token)
+        if not backends:
+            return _WRONG_TOKEN
+        try:
+            return self._meaning(envelope, backends)
+        except NotUnderstoodError as error:
+            return Refused(str(error))
+
+    async def _slow_down(self, sender: str) -> None:
+        times, pause_s = self._guesses.wrong(sender)
+        if not times & (times - 1):  # 1, 2, 4, 8 …: somebody who guesses must not fill the log
+            log.warning("push.refused", why="wrong token", sender=sender, times=times)
+        await asyncio.sleep(pause_s)
+
+
+def refusal(status: int, words: str) -> Response:
+    """Return what the protocol can't say, in its form all the same; the connection ends."""
+    headers = {"Connection": "close"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return Response(encode_reply(Refused(words)), status, headers, CONTENT_TYPE)
+
+
+def _no_such_place(_: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):  # pragma: no cover
+        raise error
+    response = refusal(error.status_code, error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _now() -> str:
+    return clock.now().isoformat(timespec="microseconds")
+
+
+def _sender(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""

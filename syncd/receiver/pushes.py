@@ -1,0 +1,103 @@
+"""The e-mail service protocol as the service: what a push means for the store."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, assert_never
+
+from syncd.core.address import clean, key_of
+from syncd.core.link import Link
+from syncd.core.people import MemberStatus
+from syncd.wire.email_service import (
+    Accepted,
+    Change,
+    CreateList,
+    DeleteList,
+    ImportContacts,
+    MemberReport,
+    Refused,
+    Request,
+    UpdateContact,
+)
+
+if TYPE_CHECKING:
+    from syncd.store.pushes import PushBatch
+
+Answer = Accepted | Refused
+Effect = Callable[["PushBatch"], Answer]
+"""What a push does to the store, within a transaction, and what is answered once that is kept."""
+
+UNKNOWN_LIST: Final = Refused("unknown list")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a sender proves itself by, and the backend that it speaks for."""
+
+    token: str = field(repr=False)
+    backend: str
+
+
+class Tokens:
+    """The tokens that one address takes."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        self._digests = [(_digest(each.token), each.backend) for each in tokens]
+
+    def backends(self, token: str) -> tuple[str, ...]:
+        """Return the backends of a token, none where it is wrong.
+
+        Takes the same time whichever token it is, and however much of it is right.
+        """
+        digest = _digest(token)
+        fits = [(hmac.compare_digest(digest, known), name) for known, name in self._digests]
+        return tuple(name for fit, name in fits if fit)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def pushed(request: Request, backend: str, at: str) -> Effect:
+    """Return what a push of Planfix's does; `at` is the moment it came."""
+    return partial(_carry_out, request, backend, at)
+
+
+def _carry_out(request: Request, backend: str, at: str, batch: "PushBatch") -> Answer:
+    match request:
+        case CreateList(name):
+            return Accepted(batch.create(backend, clean(name), at))
+        case DeleteList(list_id):
+            batch.end(backend, list_id, at)
+            return Accepted()
+        case ImportContacts(list_id, contacts):
+            found = batch.put(backend, list_id, contacts)
+        case UpdateContact(list_id, Change.DELETE, contact):
+            found = batch.leave(backend, list_id, contact.id)
+        case UpdateContact(list_id, _, contact):
+            # A contact is known by its id: its old address is remembered, and needs no telling.
+            found = batch.put(backend, list_id, (contact,))
+        case never:
+            assert_never(never)
+    return Accepted() if found else UNKNOWN_LIST
+
+
+def reported(
+    report: MemberReport, backends: Sequence[str], links: Sequence[Link], at: str
+) -> Effect:
+    """Return what a list service's report of a member does; `links` are the config's."""
+    left = report.change is Change.DELETE
+    status = MemberStatus.UNSUBSCRIBED if left else MemberStatus.ACTIVE
+
+    def effect(batch: "PushBatch") -> Answer:
+        for backend in backends:
+            link = batch.link_of(backend, report.list_id, links)
+            if link is not None:
+                old_key = key_of(report.old_address)
+                batch.report(link, report.person, status, at=at, old_key=old_key)
+                return Accepted()
+        return UNKNOWN_LIST
+
+    return effect
