@@ -862,6 +862,19 @@ def test_a_removal_takes_one_row_and_no_person(
     assert len(people(server, int(other))) == 2
 
 
+def test_whom_the_server_blocks_for_bounces_can_be_taken_off_and_stays_blocked(
+    backend: Backend, server: ListmonkServer, list_id: int
+) -> None:
+    backend.upsert(list_id, [entry(1)], known=False)
+    server.bounce(entry(1).person.address)
+
+    results = backend.remove(list_id, [entry(1)])
+
+    assert results_of(results) == [Result.DONE]
+    assert people(server, list_id) == {}
+    assert server.person(entry(1).person.address).status == "blocklisted"
+
+
 def test_an_unsubscribe_keeps_the_row(
     backend: Backend, server: ListmonkServer, list_id: int
 ) -> None:

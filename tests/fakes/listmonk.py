@@ -226,7 +226,10 @@ class ListmonkServer:
         row.status, row.updated_at = "unsubscribed", self._now
 
     def bounce(self, email: str, kind: str = "hard", *, blocklist: bool = True) -> None:
-        """Let a letter come back, and the server's rules block the person."""
+        """Let a letter come back, and the server's rules block the person.
+
+        They leave the rows as they are, unlike a person who blocks himself.
+        """
         person = self.person(email)
         self.bounces.append(
             {
@@ -243,7 +246,7 @@ class ListmonkServer:
             }
         )
         if blocklist:
-            self.blocklist(email)
+            person.status = "blocklisted"
 
     def blocklist(self, email: str) -> None:
         """Block a person from everything: by his own wish, or an administrator's."""
