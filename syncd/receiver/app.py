@@ -6,18 +6,15 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from syncd import clock
 from syncd.core.link import Link
 from syncd.errors import SyncdError
 from syncd.receiver.intake import Intake
-from syncd.receiver.limits import Bodies, Guesses, RefusedBodyError
+from syncd.receiver.limits import SHORT_BODY_BYTES, Bodies, Guesses, RefusedBodyError
 from syncd.receiver.pushes import Effect, Tokens, pushed, reported
 from syncd.wire.email_service import (
     CONTENT_TYPE,
@@ -33,9 +30,9 @@ from syncd.wire.email_service import (
 
 log = structlog.get_logger()
 
+_THIS_MACHINE: Final = {"127.0.0.1", "::1"}
 _RETRY_AFTER_S: Final = 60
 _WRONG_TOKEN: Final = Refused("authToken not accepted")
-_LONG_BODY_BYTES: Final = 65_536  # reading a longer one would keep the others waiting
 
 _Meaning = Callable[[Envelope, tuple[str, ...]], Effect]
 """What an envelope means that came just now, of a sender who speaks for these backends."""
@@ -48,7 +45,7 @@ def application(
     lists: Tokens,
     links: Sequence[Link],
     more: Sequence[BaseRoute] = (),
-) -> Starlette:
+) -> Router:
     """Return the server's application.
 
     `pushes` are the tokens of Planfix's integrations, `lists` those of the backends, `links` the
@@ -65,16 +62,15 @@ def application(
     def place(tokens: Tokens, meaning: _Meaning) -> "_Place":
         return _Place(intake, bodies, guesses, tokens, meaning)
 
-    app = Starlette(
-        routes=[
-            Route("/planfix/email", place(pushes, from_planfix), methods=["POST"]),
-            Route("/list-events", place(lists, from_list), methods=["POST"]),
+    return Router(
+        [
+            Route("/planfix/email", place(pushes, from_planfix)),
+            Route("/list-events", place(lists, from_list)),
             *more,
         ],
-        exception_handlers={HTTPException: _no_such_place},
+        redirect_slashes=False,  # a sender who is redirected may turn its POST into a GET
+        default=_no_such_address,
     )
-    app.router.redirect_slashes = False  # a sender who is redirected may turn its POST into a GET
-    return app
 
 
 class _Place:
@@ -95,9 +91,11 @@ class _Place:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        if scope["method"] != "POST":
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", Allow="POST")
         try:
-            async with self._bodies.read(receive) as body:
-                effect = await self._read(body)
+            with self._bodies.room() as room:
+                effect = await self._read(await room.read(receive))
                 answer = effect if isinstance(effect, Refused) else await self._intake.take(effect)
         except RefusedBodyError as refused:
             return refusal(refused.status, str(refused))
@@ -114,7 +112,7 @@ class _Place:
 
     async def _read(self, body: bytes) -> Effect | Refused:
         """Understand a body (MalformedError where it is none)."""
-        if len(body) > _LONG_BODY_BYTES:
+        if len(body) > SHORT_BODY_BYTES:  # which would keep the others waiting
             return await asyncio.to_thread(self._understand, body)
         return self._understand(body)
 
@@ -135,20 +133,16 @@ class _Place:
         await asyncio.sleep(pause_s)
 
 
-def refusal(status: int, words: str) -> Response:
+def refusal(status: int, words: str, **headers: str) -> Response:
     """Return what the protocol can't say, in its form all the same; the connection ends."""
-    headers = {"Connection": "close"}
+    headers["Connection"] = "close"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
     return Response(encode_reply(Refused(words)), status, headers, CONTENT_TYPE)
 
 
-def _no_such_place(_: HttpRequest, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):  # pragma: no cover
-        raise error
-    response = refusal(error.status_code, error.detail)
-    response.headers.update(error.headers or {})
-    return response
+async def _no_such_address(scope: Scope, receive: Receive, send: Send) -> None:
+    await refusal(HTTPStatus.NOT_FOUND, "no such address")(scope, receive, send)
 
 
 def _now() -> str:
@@ -156,5 +150,10 @@ def _now() -> str:
 
 
 def _sender(scope: Scope) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else ""
+    """Return who is calling; a proxy on this machine says whom it stands for."""
+    client = str((scope.get("client") or ("",))[0])
+    if client in _THIS_MACHINE:
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                return str(value.decode("latin-1").rpartition(",")[2].strip())
+    return client

@@ -6,7 +6,6 @@ the disk, and a hundred at once wait for the same one.
 
 import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -18,6 +17,8 @@ from syncd.errors import SyncdError
 from syncd.receiver.pushes import Answer, Effect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncd.store.store import Store
 
 log = structlog.get_logger()

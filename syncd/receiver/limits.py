@@ -1,17 +1,18 @@
-"""What a sender may cost us: bytes, time and guesses."""
+"""What a sender may cost us: bytes and guesses."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, Self
 
 from starlette.types import Receive
 
 MOST_BODY_BYTES: Final = 20_000_000
 """The longest body that is taken in."""
 
-_SHORT_BODY_BYTES: Final = 65_536
+SHORT_BODY_BYTES: Final = 65_536
+"""Up to here a body has room of its own, and is understood in no time."""
+
 _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender gets to our answer
 _FREE_GUESSES: Final = 3
 _LONGEST_PAUSE_S: Final = 8.0
@@ -27,74 +28,68 @@ class RefusedBodyError(Exception):
 
 
 class Bodies:
-    """Reads bodies, and holds no more of them at a time than one of the longest.
+    """Holds no more bodies at a time than one of the longest.
 
     A short body always has room; what a body has beyond that counts for all senders together.
+    How long one may take is the server's affair.
     """
 
-    def __init__(self, *, patience_s: float = 60.0) -> None:
-        self._patience_s = patience_s
-        self._room_bytes = MOST_BODY_BYTES
+    def __init__(self) -> None:
+        self.free_bytes = MOST_BODY_BYTES
 
-    @asynccontextmanager
-    async def read(self, receive: Receive) -> AsyncIterator[bytes]:
-        """Read a body to its end; its room is free again when the caller is done.
-
-        Raises:
-            RefusedBodyError: too long (413), too slow (408), hung up (400), or too much for now
-                (503).
-        """
-        taken = _Room(self)
-        try:
-            async with asyncio.timeout(self._patience_s):
-                body = await _read(receive, taken)
-        except TimeoutError:
-            raise RefusedBodyError(408, "the body did not come in time") from None
-        else:
-            yield body
-        finally:
-            self._room_bytes += taken.size_bytes
-
-    def take_room(self, size_bytes: int) -> None:
-        """Take some of the room that long bodies share."""
-        if size_bytes > self._room_bytes:
-            raise RefusedBodyError(503, "too many long requests at once; try again")
-        self._room_bytes -= size_bytes
+    def room(self) -> "Room":
+        """Return room for one body, as a context: free again at its end."""
+        return Room(self)
 
 
-class _Room:
-    """What one body has taken of the shared room."""
+class Room:
+    """What one body takes of the room that long ones share."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
-        self.size_bytes = 0
+        self._taken_bytes = 0
 
-    def grow(self, body_bytes: int) -> None:
-        needed = body_bytes - _SHORT_BODY_BYTES
-        if needed > self.size_bytes:
-            self._bodies.take_room(needed - self.size_bytes)
-            self.size_bytes = needed
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._bodies.free_bytes += self._taken_bytes
 
-async def _read(receive: Receive, room: _Room) -> bytes:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        chunk: bytes = message.get("body", b"")
-        room.grow(len(chunk))
-        return chunk
-    body = bytearray()
-    while True:
-        if message["type"] != "http.request":
-            raise RefusedBodyError(400, "the sender hung up")
-        body += message.get("body", b"")
-        if len(body) > MOST_BODY_BYTES:
-            body.clear()
-            await _drop(receive)
-            raise RefusedBodyError(413, f"a body of more than {MOST_BODY_BYTES} bytes")
-        room.grow(len(body))
-        if not message.get("more_body"):
-            return bytes(body)
+    async def read(self, receive: Receive) -> bytes:
+        """Read a body to its end.
+
+        Raises:
+            RefusedBodyError: too long (413), broken off (400), or too much for now (503).
+        """
         message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            short: bytes = message.get("body", b"")
+            self._grow(len(short))
+            return short
+        body = bytearray()
+        while True:
+            if message["type"] != "http.request":
+                raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
+            body += message.get("body", b"")
+            if len(body) > MOST_BODY_BYTES:
+                body.clear()
+                await _drop(receive)
+                words = f"a body of more than {MOST_BODY_BYTES} bytes"
+                raise RefusedBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+            self._grow(len(body))
+            if not message.get("more_body"):
+                return bytes(body)
+            message = await receive()
+
+    def _grow(self, body_bytes: int) -> None:
+        more_bytes = body_bytes - SHORT_BODY_BYTES - self._taken_bytes
+        if more_bytes <= 0:
+            return
+        if more_bytes > self._bodies.free_bytes:
+            words = "too many long requests at once; try again"
+            raise RefusedBodyError(HTTPStatus.SERVICE_UNAVAILABLE, words)
+        self._bodies.free_bytes -= more_bytes
+        self._taken_bytes += more_bytes
 
 
 async def _drop(receive: Receive) -> None:

@@ -7,27 +7,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import h11
 import structlog
 import uvicorn
 from starlette.routing import BaseRoute
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from syncd.core.link import Link
 from syncd.errors import ConfigurationError
 from syncd.receiver.app import application
 from syncd.receiver.intake import Intake
 from syncd.receiver.pushes import Token, Tokens
+from syncd.wire.email_service import CONTENT_TYPE, Refused, encode_reply
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
 log = structlog.get_logger()
 
+PATIENCE_S: Final = 60.0
+"""How long a request may take to come in."""
+
 _BACKLOG: Final = 2048
-_HEADERS_S: Final = 10.0
 _LAST_ANSWERS_S: Final = 5
-_LONGEST_HEADERS_BYTES: Final = 16_384
+_MOST_HEAD_BYTES: Final = 65_536
+_MOST_AHEAD: Final = 16
+_READ_BYTES: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Receiver:
         *,
         routes: Sequence[BaseRoute] = (),
         listening: socket.socket | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._options = options
         self._given = listening
@@ -74,16 +79,17 @@ class Receiver:
         )
         config = uvicorn.Config(
             app,
-            http=_Patience,
+            loop="asyncio",
+            http=type("_Protocol", (_Patience,), {"patience_s": patience_s}),
             ws="none",
             lifespan="off",
             log_config=None,
             log_level="error",  # anybody can make a server warn
             access_log=False,
+            proxy_headers=False,  # app.py asks who is calling, where that matters
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
-            h11_max_incomplete_event_size=_LONGEST_HEADERS_BYTES,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="receiver")
@@ -96,6 +102,9 @@ class Receiver:
             StoreError: the store can't be used.
         """
         self._socket = self._listen()
+        # Inherited by every connection: else each answer, sent in two pieces, waits for a delayed
+        # ACK. asyncio does it for the sockets that it makes itself.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._intake.start()
         except BaseException:
@@ -133,36 +142,111 @@ class Receiver:
         self._server.run([self._socket])
 
 
-class _Patience(H11Protocol):
-    """uvicorn's protocol, which hangs up on who takes too long over the head of a request.
+class _OneWrite(asyncio.Transport):
+    """A transport that sends what is written in one turn of the loop as one packet.
 
-    uvicorn itself waits for ever for the first one. Bodies have their own patience (limits.py).
+    uvicorn writes an answer's head and body one after the other; half the time that a short
+    answer takes is the kernel's, once for each.
     """
 
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(bytes(data))
+
+    def flush(self) -> None:
+        """Send what is written now."""
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            self._transport.write(b"".join(pieces))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._transport.get_extra_info(name, default)
+
+
+class _Patience(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds to what a sender may begin and not end.
+
+    A request has to be there whole within `patience_s` of its first byte, or of the connection's
+    beginning; its head is short, and few requests are sent ahead of their turn.
+    """
+
+    patience_s = PATIENCE_S
     _late: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = _in_request = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._joined = _OneWrite(transport, self.loop)
+        super().connection_made(self._joined)
+        # Read at once for each of many connections: 256 kB, asyncio's own measure, is too much.
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # the selector's transport
         self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_waiting()
-        elif self._late is None:
-            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if self._head_bytes > _MOST_HEAD_BYTES or len(self.pipeline) > _MOST_AHEAD:
+            self.transport.abort()
+        if not self._in_request:
+            self._stop_waiting()
+        elif self._late is None:
+            self._wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._in_request = True
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_head = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_request = False
+
+    def on_response_complete(self) -> None:
+        self._joined.flush()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (ours say enough)
+        body = encode_reply(Refused("not HTTP"))
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {CONTENT_TYPE}\r\n"
+        self.transport.write(
+            f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+        )
+        self.transport.close()
+
     def _wait(self) -> None:
-        self._late = self.loop.call_later(_HEADERS_S, self._hang_up)
+        self._late = self.loop.call_later(self.patience_s, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
-
-    def _hang_up(self) -> None:
-        self.transport.abort()

@@ -94,7 +94,9 @@ class Pushes:
             TemporaryError: the disk is full, or a run holds the file too long.
         """
         with self._database.writing() as raw:
-            yield PushBatch(raw, account)
+            batch = PushBatch(raw, account)
+            yield batch
+            batch.write()
 
 
 class PushBatch:
@@ -103,6 +105,8 @@ class PushBatch:
     def __init__(self, raw: sqlite3.Connection, account: str) -> None:
         self._raw = raw
         self._account = account
+        self._selections: dict[tuple[str, str], int | None] = {}
+        self._rows: list[tuple[object, ...]] = []
 
     def create(self, backend: str, name: str, at: str) -> str:
         """Return the id of a backend's pushed list of this name; made where there is none."""
@@ -112,6 +116,7 @@ class PushBatch:
         ).fetchone()
         if found is not None:
             return str(found[0])
+        self._selections.clear()
         made = f"lst-{secrets.token_hex(8)}"
         self._raw.execute(
             "INSERT INTO pushed_list (id, backend, name, at) VALUES (?, ?, ?, ?)",
@@ -121,6 +126,7 @@ class PushBatch:
 
     def end(self, backend: str, list_id: ListId, at: str) -> None:
         """Remember that Planfix wants a list no more; one that is unknown needs nothing."""
+        self._selections.clear()
         self._raw.execute(
             "UPDATE pushed_list SET ended = ? WHERE id = ? AND backend = ? AND ended IS NULL",
             (at, str(list_id), backend),
@@ -131,7 +137,7 @@ class PushBatch:
         selection = self._selection(backend, list_id)
         if selection is None:
             return False
-        self._raw.executemany(_PUT, (_row(selection, contact) for contact in contacts))
+        self._rows += (_row(selection, contact) for contact in contacts)
         return True
 
     def leave(self, backend: str, list_id: ListId, contact: ContactId) -> bool:
@@ -139,20 +145,33 @@ class PushBatch:
         selection = self._selection(backend, list_id)
         if selection is None:
             return False
+        self.write()
         self._raw.execute(
             "UPDATE contact SET page = NULL WHERE selection = ? AND id = ? AND page IS NOT NULL",
             (selection, contact),
         )
         return True
 
+    def write(self) -> None:
+        """Write the contacts that were put; many at once cost less than one by one."""
+        if self._rows:
+            self._raw.executemany(_PUT, self._rows)
+            self._rows.clear()
+
     def _selection(self, backend: str, list_id: ListId) -> int | None:
+        asked = (backend, str(list_id))
+        if asked not in self._selections:
+            self._selections[asked] = self._find_selection(*asked)
+        return self._selections[asked]
+
+    def _find_selection(self, backend: str, list_id: str) -> int | None:
         found = self._raw.execute(
             "SELECT 1 FROM pushed_list WHERE id = ? AND backend = ? AND ended IS NULL",
-            (str(list_id), backend),
+            (list_id, backend),
         ).fetchone()
         if found is None:
             return None
-        name = (self._account, pushed(str(list_id)).target)
+        name = (self._account, pushed(list_id).target)
         known = self._raw.execute(_FIND_SELECTION, name).fetchone()
         if known is None:
             self._raw.execute("INSERT INTO selection (account, target) VALUES (?, ?)", name)

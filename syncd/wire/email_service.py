@@ -21,7 +21,7 @@ from typing import Any, Final, TypeGuard
 from syncd.core.address import clean
 from syncd.core.people import Contact, ContactId, Person
 from syncd.ports import ListId
-from syncd.wire.json_reader import JsonReader, NotJsonError
+from syncd.wire.json_reader import LONGEST_VALUE, JsonReader, NotJsonError
 
 CONTENT_TYPE: Final = "application/json"
 
@@ -29,8 +29,10 @@ MOST_CONTACTS: Final = 100_000
 """How many contacts one import may have."""
 
 _LONGEST_FIELD: Final = 1000
+_ENVELOPE: Final = frozenset({"action", "authToken"})
 _DATA: Final = frozenset({"listName", "listId", "action", "contact", "oldEmail"})
 _CONTACT: Final = ("id", "email", "firstName", "lastName")
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
@@ -146,22 +148,19 @@ def open_envelope(body: bytes) -> Envelope:
             after the token was checked.
     """
     reader = JsonReader(body)
-    action = token = ""
-    data: dict[str, Any] = {}
     try:
-        for name in reader.members():
-            if name == "data" and reader.peek() == "{":
-                data = _open_data(reader)
-                continue
-            value = reader.value()
-            if name == "action":
-                action = _text(value)
-            elif name == "authToken":
-                token = _text(value)
+        if reader.peek() != "{":
+            raise MalformedError("not a JSON object")
+        fields = reader.value() if len(body) <= LONGEST_VALUE else _open(reader)
         reader.end()
     except NotJsonError as error:
         raise MalformedError(f"not a JSON object as expected: {error}") from None
-    return Envelope(action, token, data)
+    data = fields.get("data")
+    return Envelope(
+        action=_text(fields.get("action")),
+        token=_text(fields.get("authToken")),
+        data=data if isinstance(data, dict) else {},
+    )
 
 
 def read_request(envelope: Envelope) -> Request:
@@ -262,7 +261,7 @@ def _fields_of(contact: Contact) -> dict[str, Any]:
 
 
 def _dump(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(fields).encode()
 
 
 def _load(body: bytes) -> dict[str, Any]:
@@ -274,6 +273,19 @@ def _load(body: bytes) -> dict[str, Any]:
         raise MalformedError(f"no JSON ({type(error).__name__})") from None
     if not isinstance(fields, dict):
         raise MalformedError("JSON, but no object")
+    return fields
+
+
+def _open(reader: JsonReader) -> dict[str, Any]:
+    """Keep of a long request what the protocol knows."""
+    fields: dict[str, Any] = {}
+    for name in reader.members():
+        if name == "data" and reader.peek() == "{":
+            fields[name] = _open_data(reader)
+            continue
+        value = reader.value()
+        if name in _ENVELOPE:
+            fields[name] = value
     return fields
 
 
