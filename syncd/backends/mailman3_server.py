@@ -94,6 +94,7 @@ class Server:
                 attempts=retry.attempts,
                 wait_s=retry.wait_s,
                 max_wait_s=retry.max_wait_s,
+                may_be_empty=True,  # and which may is known here
             )
         )
         pair = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -319,7 +320,8 @@ class Server:
 
     def hand_address(self, key: AddressKey, user: str) -> None:
         """Give a user an address that was another's."""
-        self._write("PUT", f"/addresses/{_quoted(key)}/user", {"user_id": user})
+        path = f"/addresses/{_quoted(key)}/user"
+        self._change("PUT", path, {"user_id": user}, _nothing)
 
     def move(self, member: Subscriber, key: AddressKey) -> None:
         """Move a membership to another address of its user, which needs no confirmation."""
@@ -448,12 +450,18 @@ class Server:
 def _made(reply: Reply) -> str:
     """Return the id of what a write has made; empty where it has changed something."""
     if reply.status == _CREATED:
-        return last_segment(reply.headers["location"])
+        return last_segment(reply.headers.get("location", ""))
     if reply.status == _ACCEPTED:
         raise ItemError("Mailman keeps it as a request, for somebody else to decide")
     if reply.status != _DONE:
         check_whole(reply.body)
+        raise MalformedError("an answer to another request")
     return ""
+
+
+def _nothing(reply: Reply) -> None:
+    if reply.body:
+        raise MalformedError("an answer to another request")
 
 
 def _whole(body: bytes) -> bytes:

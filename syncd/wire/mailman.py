@@ -75,7 +75,7 @@ def check_whole(body: bytes) -> None:
         MalformedError: it is something else.
     """
     text = body.strip()
-    if not text.startswith(b"{"):
+    if text and not text.startswith(b"{"):
         raise MalformedError("no JSON object")
     if not text.endswith(b"}"):
         raise CutError("a reply that was cut")
