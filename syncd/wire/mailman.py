@@ -137,8 +137,10 @@ def read_members(body: bytes) -> Iterator[Subscriber]:
     An empty collection has no `entries` at all, and a field that is null is left out.
 
     Raises:
-        MalformedError: at its end, where there are more or fewer than the server counted.
+        CutError: before the first one.
+        MalformedError: also at its end, where there are more or fewer than the server counted.
     """
+    check_whole(body)
     reader = JsonReader(body)
     total, count = None, 0
     try:
