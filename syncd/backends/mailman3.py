@@ -24,6 +24,7 @@ from syncd.wire.mailman import MailingList, Subscriber, local_part_of
 _LOCAL: Final = re.compile(r"[-0-9A-Za-z!#$%&'*+.=?@_`{}~]+").fullmatch
 
 _ABSENT: Final = ItemResult(Result.ABSENT)
+_BANNED: Final = ItemResult(Result.FAILED, "the new address is banned")
 _TAKEN: Final = ItemResult(Result.FAILED, "another member has the new address")
 
 
@@ -82,10 +83,12 @@ class Mailman3(Backend):
         """
         with self._writing(again=False) as server:
             found = server.find_list(local_part_of(name))
-        if found is None or _unfinished(found, name):
+        if found is None:
             return None
-        if name in {found.display_name, found.local} or name.lower() == found.local:
+        if name == found.display_name or name.lower() == found.local:
             return found.id
+        if _unfinished(found):
+            return None
         raise ConfigurationError(
             f"{self._server.host} has a list {found.id} of another name",
             hint="If it is the one that is meant, set list_id in the link.",
@@ -148,7 +151,7 @@ class Mailman3(Backend):
         """Move a membership to another address; reference and settings stay, with few exceptions.
 
         They are new where the membership follows its user's preferred address, or where the
-        new address is another user's who is on some list with it.
+        new address is another user's who is on some list with it or prefers it.
         """
         old_key, person = key_of(old_address), entry.person
         with self._writing(again=again):
@@ -252,10 +255,12 @@ class Mailman3(Backend):
         objection = self._blocked(member)
         if objection is not None:
             return objection
+        if server.bans(list_id, person.key):
+            return _BANNED  # of which Mailman only minds additions
         known = server.address(person.key)
         owner = known.user if known else ""
-        elsewhere = owner not in {"", member.user} and server.on_any_list(person.key)
-        if member.by_user or not member.user or elsewhere:
+        anothers = owner not in {"", member.user} and server.is_in_use(person.key, owner)
+        if member.by_user or not member.user or anothers:
             result = self._add(list_id, person)
             server.leave(list_id, [AddressKey(member.email)])
             return result
@@ -280,6 +285,6 @@ def _one_text(person: Person) -> str:
     return " ".join(f"{person.first} {person.last}".split())
 
 
-def _unfinished(found: MailingList, name: str) -> bool:
+def _unfinished(found: MailingList) -> bool:
     """Say whether a list may be one of ours that has not got its name yet."""
-    return not found.members and found.display_name == found.local.capitalize() != name
+    return not found.members and found.display_name == found.local.capitalize()

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from syncd import transport
@@ -98,8 +98,7 @@ class Server:
             )
         )
         pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-        # Mailman ends each connection after its answer, whatever we say.
-        self._headers = {"Authorization": f"Basic {pair}", "Accept": _JSON, "Connection": "close"}
+        self._headers = {"Authorization": f"Basic {pair}", "Accept": _JSON}
 
     @property
     def host(self) -> str:
@@ -155,7 +154,7 @@ class Server:
         try:
             return self._list(self._id(list_id))
         except ItemError as refusal:
-            raise self._no_list(list_id) from refusal
+            raise self._list_fault(list_id, refusal) from refusal
 
     def make_list(self, local: str) -> None:
         """Make a list, or find that it is there."""
@@ -200,7 +199,7 @@ class Server:
         try:
             body = self._ask("GET", path, None, _whole)
         except ItemError as refusal:
-            raise self._no_list(list_id) from refusal
+            raise self._list_fault(list_id, refusal) from refusal
         try:
             yield from read_members(body)
         except MalformedError as error:
@@ -256,6 +255,11 @@ class Server:
                 ) from refusal
             raise
 
+    def bans(self, list_id: ListId, key: AddressKey) -> bool:
+        """Say whether the list or the server bans an address, by itself or by a pattern."""
+        path = f"/lists/{self._quoted(list_id)}/bans/{_quoted(key)}"
+        return self._look(path, read_address) is not None
+
     def leave(self, list_id: ListId, keys: Iterable[AddressKey]) -> set[AddressKey]:
         """Take people off a list, all in one call and without any letter; return who was there.
 
@@ -272,7 +276,7 @@ class Server:
                 "DELETE", path, {"emails": wanted}, lambda reply: read_fields(reply.body)
             )
         except ItemError as refusal:
-            raise self._no_list(list_id) from refusal
+            raise self._list_fault(list_id, refusal) from refusal
         return {key for key in wanted if gone.get(key) is True}
 
     # Addresses: each is known once, with one name, to all lists of the server.
@@ -290,18 +294,15 @@ class Server:
 
     def address(self, key: AddressKey) -> KnownAddress | None:
         """Return what is known of an address, None where it is new."""
-        try:
-            path = f"/addresses/{_quoted(key)}"
-            return self._ask("GET", path, None, lambda body: read_address(read_fields(body)))
-        except ItemError as refusal:
-            if refusal.code != _ABSENT:
-                raise
-            return None
+        return self._look(f"/addresses/{_quoted(key)}", read_address)
 
-    def on_any_list(self, key: AddressKey) -> bool:
-        """Say whether an address stands on some list, in whatever role."""
+    def is_in_use(self, key: AddressKey, user: str) -> bool:
+        """Say whether its user needs an address: on some list, in any role, or before others."""
         found = self._find({"subscriber": key}, ("email", "member_id"))
-        return any(member.email == key for member in found)
+        if any(member.email == key for member in found):
+            return True
+        preferred = self._look(f"/users/{user}/preferred_address", read_address)
+        return preferred is not None and preferred.email == key
 
     def add_address(self, user: str, address: str, key: AddressKey, name: str) -> None:
         """Give a user an address that is new, or that nobody has.
@@ -342,6 +343,15 @@ class Server:
             return self._ask("POST", "/members/find", wanted, lambda body: list(read_members(body)))
         except ItemError as refusal:
             raise self._declined("answer", refusal) from refusal
+
+    def _look(self, path: str, read: Callable[[dict[str, Any]], T]) -> T | None:
+        """Return what stands at a path, None where nothing does."""
+        try:
+            return self._ask("GET", path, None, lambda body: read(read_fields(body)))
+        except ItemError as refusal:
+            if refusal.code != _ABSENT:
+                raise
+            return None
 
     def _id(self, list_id: ListId) -> str:
         if not _LIST_ID(str(list_id)):
@@ -421,6 +431,11 @@ class Server:
             raise ItemError(shortened(words), code=str(reply.status))
         fault = fault_of_status(reply.status, reply.headers, who=self.host)
         raise fault or self._not_mailman(f"HTTP {reply.status}")
+
+    def _list_fault(self, list_id: ListId, refusal: ItemError) -> ConfigurationError:
+        if refusal.code == _ABSENT:
+            return self._no_list(list_id)
+        return self._declined("answer", refusal)
 
     def _no_list(self, list_id: ListId) -> ConfigurationError:
         return ConfigurationError(

@@ -61,8 +61,9 @@ class MailingList:
 
 @dataclass(frozen=True, slots=True)
 class KnownAddress:
-    """An address that the server knows, on a list or not; both may be empty."""
+    """An address that the server knows, on a list or not; user and name may be empty."""
 
+    email: str
     user: str
     name: str
 
@@ -112,8 +113,11 @@ def read_list(fields: dict[str, Any]) -> MailingList:
 
 def read_address(fields: dict[str, Any]) -> KnownAddress:
     """Return what is known of an address."""
-    _text(fields, "email")
-    return KnownAddress(last_segment(fields.get("user", "")), str(fields.get("display_name", "")))
+    return KnownAddress(
+        _text(fields, "email"),
+        last_segment(fields.get("user", "")),
+        str(fields.get("display_name", "")),
+    )
 
 
 def read_status(fields: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ from tests.fakes.proxy import Proxy
 
 DOMAIN = "lists.example.com"
 NEWS = f"news.{DOMAIN}"
+OLD = "old@example.com"
+NEW = "new@example.com"
 PATIENT = Retry(attempts=3, wait_s=0.001, max_wait_s=0.002, timeout_s=30)
 ONCE = Retry(attempts=1, wait_s=0.001, max_wait_s=0.002, timeout_s=30)
 
@@ -309,6 +311,15 @@ def test_a_list_made_by_hand_is_found_by_its_address(
     assert mailman.ask("GET", f"/lists/{NEWS}")["display_name"] == "Our letters"
 
 
+def test_a_list_made_by_hand_stays_as_it_is(backend: Backend, mailman: MailmanServer) -> None:
+    mailman.ask("POST", "/lists", {"fqdn_listname": f"news@{DOMAIN}"})
+    before = mailman.ask("GET", f"/lists/{NEWS}/config")
+
+    backend.ensure_list("news")
+
+    assert mailman.ask("GET", f"/lists/{NEWS}/config") == before
+
+
 def test_a_list_of_another_name_is_not_taken(backend: Backend, mailman: MailmanServer) -> None:
     mailman.ask("POST", "/lists", {"fqdn_listname": f"novosti@{DOMAIN}"})
     join(mailman, f"novosti.{DOMAIN}", "a@example.com")
@@ -405,7 +416,7 @@ def test_a_rename_costs_as_many_requests_as_documented(
 
     backend.rename(list_id, old, moved)
 
-    assert len(proxy.requests) == {"new": 7, "had before": 6, "known": 9}[before]
+    assert len(proxy.requests) == {"new": 8, "had before": 7, "known": 11}[before]
 
 
 @pytest.mark.parametrize("count", [0, 1, 20])
@@ -499,6 +510,19 @@ def test_a_ban_is_not_overruled(backend: Backend, mailman: MailmanServer, list_i
 
     assert results[0] == ItemResult(Result.FAILED, "Membership is banned")
     assert list(names(mailman, list_id)) == ["person0002@example.com"]
+
+
+@pytest.mark.parametrize("pattern", ["new@example.com", r"^new@.*"])
+@pytest.mark.parametrize("where", ["/bans", f"/lists/{NEWS}/bans"])
+def test_nor_is_a_ban_by_a_rename(
+    backend: Backend, mailman: MailmanServer, reference: str, where: str, pattern: str
+) -> None:
+    mailman.ask("POST", where, {"email": pattern})
+
+    result = backend.rename(NEWS, OLD, entry(1, NEW))
+
+    assert result == ItemResult(Result.FAILED, "the new address is banned")
+    assert one(mailman, NEWS, OLD)["member_id"] == reference
 
 
 def test_what_waits_for_somebody_else_is_no_success(
@@ -632,9 +656,6 @@ def test_an_address_keeps_the_spelling_of_its_owner(
 
 # Renames.
 
-OLD = "old@example.com"
-NEW = "new@example.com"
-
 
 @pytest.fixture
 def reference(backend: Backend, list_id: ListId, mailman: MailmanServer) -> str:
@@ -684,6 +705,19 @@ def test_an_address_that_is_on_no_list_is_handed_over(
 
     assert result == ItemResult(Result.DONE, reference=reference)
     assert names(mailman, list_id) == {NEW: "Анна Белова"}
+
+
+def test_an_address_that_its_user_prefers_stays_theirs(
+    backend: Backend, mailman: MailmanServer, list_id: ListId, reference: str
+) -> None:
+    user = user_with(mailman, NEW)
+
+    result = backend.rename(list_id, OLD, entry(1, NEW))
+
+    assert result.result is Result.DONE
+    assert result.reference == one(mailman, list_id, NEW)["member_id"] != reference
+    assert list(names(mailman, list_id)) == [NEW]
+    assert mailman.ask("GET", f"/users/{user}/preferred_address")["email"] == NEW
 
 
 @pytest.mark.parametrize("role", ["member", "owner"])
@@ -934,6 +968,18 @@ def test_two_requests_that_met_in_the_database_are_no_refusal(
 
     assert results_of(results) == [Result.DONE]
     assert names(mailman, list_id) == {"person0001@example.com": "Анна Белова"}
+
+
+def test_a_server_that_ends_each_connection_is_no_trouble(mailman: MailmanServer) -> None:
+    url = f"http://127.0.0.1:{mailman.port}"
+    options = Mailman3.Options(url=url, user=USER, password=mailman.password, domain=DOMAIN)
+
+    with closing(Mailman3(options, ONCE)) as backend:
+        made = backend.ensure_list("News")
+        backend.upsert(made, [entry(number) for number in range(5)], known=False)
+        members = list(backend.read(made))
+
+    assert len(members) == 5
 
 
 def test_a_fault_after_a_write_leaves_it_in_doubt(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from tests.fakes.email_service import DONE_FIRST, Fault
 
@@ -31,17 +31,11 @@ class LoggedRequest:
 
     method: str
     path: str
-    body: bytes
 
     @property
     def action(self) -> str:
         """What was asked for, as a text."""
         return f"{self.method} {self.path}"
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The body's object; empty where there is none."""
-        return dict(json.loads(self.body)) if self.body else {}
 
 
 class Proxy:
@@ -113,7 +107,7 @@ class Proxy:
         length = handler.headers.get("Content-Length", "")
         body = handler.rfile.read(int(length)) if length.isdigit() else b""
         path = handler.path.removeprefix(self._prefix)
-        request = LoggedRequest(handler.command, path, body)
+        request = LoggedRequest(handler.command, path)
         with self._lock:
             self.requests.append(request)
             fault = self._next_fault(request)

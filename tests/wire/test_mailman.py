@@ -138,8 +138,8 @@ def test_single_things_are_read() -> None:
 
     assert read_version(versions) == "GNU Mailman 3.3.10"
     assert read_list(LIST) == MailingList("news.lists.example.com", "news", "News", 2)
-    assert read_address(address) == KnownAddress(USER, "A")
-    assert read_address({"email": "a@example.com"}) == KnownAddress("", "")
+    assert read_address(address) == KnownAddress("a@example.com", USER, "A")
+    assert read_address({"email": "a@example.com"}) == KnownAddress("a@example.com", "", "")
     assert read_status({"delivery_status": "by_bounces"}) == "by_bounces"
     assert read_status({}) == ""
     assert read_total({"total_size": 3}) == 3
