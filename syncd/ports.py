@@ -179,14 +179,6 @@ class SnapshotWriter(Protocol):
         """End a sweep: pages past the last one hold nobody any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What became of a write to a contact, and what Planfix reads back afterwards, if known."""
-
-    result: ItemResult
-    person: Person | None = None
-
-
 class ContactSide(Protocol):
     """Planfix, as far as a run needs it."""
 
@@ -213,7 +205,7 @@ class ContactSide(Protocol):
     def find(self, address: str) -> tuple[ContactId, ...]:
         """Return whose main or additional address this is, persons and companies, by id."""
 
-    def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> Written:
+    def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
         """Write the fields in which `wanted` differs from `was`, where they still are as read.
 
         A field that has the wanted value already is left alone; one that has neither is

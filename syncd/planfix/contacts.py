@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from syncd.core.link import Selection
-from syncd.core.people import ContactId
+from syncd.core.people import ContactId, Person
+from syncd.core.plan import ItemResult
 from syncd.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -17,6 +18,7 @@ from syncd.errors import (
     UsageError,
 )
 from syncd.planfix import sweep as sweeping
+from syncd.planfix import writing
 from syncd.planfix.client import Budget, Options, PlanfixClient
 from syncd.planfix.sweep import Progress
 from syncd.ports import SnapshotWriter, SweepReport
@@ -28,8 +30,6 @@ BLANKABLE: Final = (
     "skype", "facebook", "vk", "icq", "birthdate",
 )  # fmt: skip
 """The one-line fields that an operator may empty; a name has to stay."""
-
-_BY_ADDRESS: Final = 4005  # the filter "main e-mail contains"
 
 
 class Planfix:
@@ -95,6 +95,22 @@ class Planfix:
             raise
         return True
 
+    def find(self, address: str) -> tuple[ContactId, ...]:
+        """Return whose main or additional address this is, persons and companies, by id."""
+        return writing.find(self, address)
+
+    def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
+        """Write the fields in which `wanted` differs from `was`, where they still are as read."""
+        return writing.correct(self, contact, was=was, wanted=wanted)
+
+    def create(self, person: Person) -> ContactId:
+        """Add a person's contact; look with `find` first (raises what `add` does)."""
+        return self.add(address=person.address, name=person.first, last_name=person.last)
+
+    def mark(self, contact: ContactId, *, field: int, value: str) -> ItemResult:
+        """Set a custom field and see that it reads back so; unchanged where it did before."""
+        return writing.mark(self, contact, field=field, value=value)
+
     def check(self) -> str:
         """Log in and ask who we are; return a line for the operator.
 
@@ -127,18 +143,21 @@ class Planfix:
         )
 
     def list_page(
-        self, target: str, page: int = 1, *, search: str = "", address: str = ""
+        self,
+        target: str,
+        page: int = 1,
+        *,
+        search: str = "",
+        address: str = "",
+        kind: int = writing.MAIN_ADDRESS,
     ) -> ContactPage:
         """Read one page of a target: contact, company, template or a filter's id.
 
-        `search` looks into names and address. `address` is a part of the main address: who
-        wants exactly this one has to compare.
+        `search` looks into names and address. `address` is a part of the main address, or of
+        one of another `kind`: who wants exactly this one has to compare.
         """
         by_address: Value = [
-            (
-                "filter",
-                [("type", _BY_ADDRESS), ("operator", "equal"), ("value", address)],
-            )
+            ("filter", [("type", kind), ("operator", "equal"), ("value", address)])
         ]
         return self._client.read(
             "contact.getList",

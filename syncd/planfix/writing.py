@@ -1,0 +1,125 @@
+"""What a run writes to Planfix: only what changed, and only where it still is as it was read.
+
+There is no version check, and the later writer wins (the Planfix help page on contact.update):
+so each write reads first, and is silent. Every function here may be repeated, but `create`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from syncd.core.address import key_of
+from syncd.core.people import ContactId, Person
+from syncd.core.plan import ItemResult, Result
+from syncd.errors import ItemError
+from syncd.ports import ReadContact
+from syncd.wire.planfix_xml import Card
+
+if TYPE_CHECKING:
+    from syncd.planfix.contacts import Planfix
+
+MAIN_ADDRESS: Final = 4005
+"""The filter "main e-mail contains" (the Planfix help page on contact filters)."""
+FURTHER_ADDRESS: Final = 4221
+"""The filter "additional e-mail contains"."""
+
+_TARGETS: Final = ("contact", "company")
+
+
+def find(planfix: "Planfix", address: str) -> tuple[ContactId, ...]:
+    """Return whose main or additional address this is, persons and companies, by id.
+
+    The filters match parts of addresses, so each contact they show is compared. An additional
+    address stands in contact.get alone.
+    """
+    key = key_of(address)
+    found = {
+        read.contact.id
+        for read in _shown(planfix, address, MAIN_ADDRESS)
+        if read.contact.person.key == key
+    }
+    for read in _shown(planfix, address, FURTHER_ADDRESS):
+        contact = read.contact.id
+        if contact not in found and key in map(key_of, planfix.get(contact).secondary_emails):
+            found.add(contact)
+    return tuple(sorted(found))
+
+
+def correct(planfix: "Planfix", contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
+    """Write the fields in which `wanted` differs from `was`, where they still are as read.
+
+    A field that has the wanted value already is left alone; one that has neither is somebody's
+    later word: Result.CHANGED, and nothing is written. Planfix's refusal is Result.FAILED.
+    """
+    try:
+        card = planfix.get(contact)
+        changes = _changes(was, wanted, person_of(card))
+        if changes is None:
+            return ItemResult(Result.CHANGED, "changed in Planfix meanwhile")
+        if not changes:
+            return ItemResult(Result.UNCHANGED)
+        name = changes.get("first", "")
+        planfix.update(
+            contact,
+            name=_without_patronymic(name, card.mid_name),
+            mid_name=card.mid_name if name else "",
+            last_name=changes.get("last", ""),
+            address=changes.get("address", ""),
+        )
+    except ItemError as refusal:
+        return ItemResult(Result.FAILED, str(refusal))
+    return ItemResult(Result.DONE)
+
+
+def mark(planfix: "Planfix", contact: ContactId, *, field: int, value: str) -> ItemResult:
+    """Set a custom field and see that it reads back so; unchanged where it did before.
+
+    A field whose values are records of a directory reads back an id, with the label beside it
+    (seen in client code): either counts.
+    """
+    try:
+        if _says(planfix.get(contact), field, value):
+            return ItemResult(Result.UNCHANGED)
+        planfix.update_custom_data(contact, {field: value})
+        if _says(planfix.get(contact), field, value):
+            return ItemResult(Result.DONE)
+    except ItemError as refusal:
+        return ItemResult(Result.FAILED, str(refusal))
+    return ItemResult(Result.FAILED, f"custom field {field} does not take the value {value!r}")
+
+
+def person_of(card: Card) -> Person:
+    """Return a contact of contact.get as contact.getList gives it: a company has no last name."""
+    return Person.of(card.email, card.name, "" if card.is_company else card.last_name)
+
+
+def _shown(planfix: "Planfix", address: str, kind: int) -> Iterator[ReadContact]:
+    for target in _TARGETS:
+        number, seen, total = 1, 0, 1
+        while seen < total:
+            page = planfix.list_page(target, number, address=address, kind=kind)
+            yield from page.contacts
+            number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
+
+
+def _changes(was: Person, wanted: Person, now: Person) -> Mapping[str, str] | None:
+    """Return the values to write, by field; None where one of them is no longer as it was."""
+    changes: dict[str, str] = {}
+    for name in ("address", "first", "last"):
+        before, after, current = (getattr(person, name) for person in (was, wanted, now))
+        if after in {before, current, ""}:
+            continue
+        if current != before:
+            return None
+        changes[name] = after
+    return changes
+
+
+def _without_patronymic(name: str, mid_name: str) -> str:
+    """Return the first name alone: Planfix reads it back with the patronymic behind it."""
+    return name.removesuffix(f" {mid_name}") if mid_name else name
+
+
+def _says(card: Card, field: int, value: str) -> bool:
+    return any(
+        value in {custom.value, custom.text} for custom in card.custom if custom.field == field
+    )
