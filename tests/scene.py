@@ -16,10 +16,10 @@ from syncd.app.wiring import open_world
 from syncd.app.world import World
 from syncd.backends.base import Retry
 from syncd.backends.embedded import Embedded
-from syncd.core.address import AddressKey
-from syncd.core.people import MemberStatus
+from syncd.core.address import AddressKey, key_of
+from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.report import LinkReport, RunReport
-from syncd.ports import ListId
+from syncd.ports import Entry, ListId
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService, StoredContact
 
@@ -156,6 +156,16 @@ class Scene:
     def embedded(self) -> Iterator[Embedded]:
         with closing(Embedded(Embedded.Options(path=self.folder / "lists.db"), Retry())) as own:
             yield own
+
+    def change_member(self, address: str, person: Person) -> None:
+        """Let a member change what the embedded list has of them."""
+        with self.embedded() as own:
+            entry = Entry(ContactId(0), person)
+            if key_of(address) == person.key:
+                [result] = own.upsert("1", [entry], known=True)
+            else:
+                result = own.rename("1", address, entry)
+        assert result.ok, result
 
     def own_members(self, list_id: ListId = "1") -> dict[str, Names]:
         """Return the active members of an embedded list, with their names."""

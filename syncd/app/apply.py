@@ -4,24 +4,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Final, assert_never
 
 import structlog
 
 from syncd import clock
 from syncd.app.world import OpenLink
+from syncd.core.events import Learned
 from syncd.core.journal import Ended, Entry, State
 from syncd.core.link import IMPORT_BATCH, SMALL_CHANGE
 from syncd.core.pairs import NewLatch
 from syncd.core.people import ContactId, MemberStatus
-from syncd.core.plan import ItemResult, Op, Operation, Result
+from syncd.core.plan import TO_PLANFIX, ItemResult, Op, Operation, Result
 from syncd.engine.consent import Latches
-from syncd.errors import SyncdError
+from syncd.errors import ItemError
+from syncd.ports import Capabilities, ListId
 from syncd.ports import Entry as Addressee
-from syncd.ports import ListId
 
 log = structlog.get_logger()
 
+DAY: Final = timedelta(hours=24)
+"""How long removals count against their limit, and how long an approval holds."""
 RETRY_QUARANTINE_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 60, 240, 1440))
 _WRITES_TO_PERSON: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
 _PUTS_ADDRESS: Final = frozenset({Op.ADD, Op.RENAME})
@@ -59,17 +63,19 @@ class Applier:
         self._journal = open_link.store.journal
         self._latched_at = open_link.store.consent.newest()
         self._latches = latches_of(open_link)
+        self._seen_off = bool(open_link.store.consent.gone(open_link.number))
         self.applied = Applied()
 
     def carry_out(self, adds: int) -> Applied:
         """Carry out the plan; `adds` is how many there are.
 
         What frees an address goes first; adds go last, many of them as imports. Updates that
-        follow one another and wait for nobody go together where the backend takes several.
+        follow one another and wait for nobody go together where the backend takes several, and
+        so do removals. Planfix is written after the list.
         """
         after = 0
         while entries := self._journal.singles(self._at.run, self._at.number, after):
-            for batch in _batches(entries, self._at.backend.capabilities.bulk_update):
+            for batch in _batches(entries, self._at.backend.capabilities):
                 if self._stop():
                     self.applied.stopped = True
                     return self.applied
@@ -78,16 +84,78 @@ class Applier:
         size = 1 if adds <= SMALL_CHANGE else IMPORT_BATCH
         after = 0
         while entries := self._journal.adds(self._at.run, self._at.number, after, size):
-            if self._stop():
-                self.applied.stopped = True
-                return self.applied
-            self._one_call(entries)
+            for _, alike in groupby(entries, key=lambda entry: entry.operation.resubscribes):
+                if self._stop():
+                    self.applied.stopped = True
+                    return self.applied
+                self._one_call(list(alike))
+            after = entries[-1].id
+        after = 0
+        while entries := self._journal.for_planfix(self._at.run, self._at.number, after):
+            for entry in entries:
+                if self._stop():
+                    self.applied.stopped = True
+                    return self.applied
+                self._to_planfix(entry)
             after = entries[-1].id
         return self.applied
 
     def settle(self, entries: Sequence[Entry]) -> None:
-        """Repeat one call whose result never came."""
-        self._one_call(entries, again=True)
+        """Repeat one call whose result never came.
+
+        A contact that may have been created is not looked up here: the next read of Planfix
+        shows it, and nobody is created whose address is there.
+        """
+        first = entries[0]
+        if first.operation.op is Op.PLANFIX_CREATE:
+            self._journal.drop(entries, "whether it was created, Planfix will show", at=stamp())
+        elif first.operation.op in TO_PLANFIX:
+            self._to_planfix(first)
+        else:
+            self._one_call(entries, again=True)
+
+    def _to_planfix(self, entry: Entry) -> None:
+        """Carry out one write to Planfix."""
+        op, planfix = entry.operation, self._at.planfix
+        self._journal.send([entry], at=stamp())
+        match op.op:
+            case Op.PLANFIX_UPDATE:
+                result = planfix.correct(op.contact, was=op.old, wanted=op.person)
+            case Op.PLANFIX_CREATE:
+                result = self._create(op)
+            case _:
+                result = self._mark(op)
+        if result.result is Result.CHANGED:
+            why = result.message or "changed in Planfix meanwhile"
+            self._journal.wait(self._at.number, entry, why, at=stamp())
+            self.applied.waiting += 1
+            return
+        self._record([entry], [result])
+
+    def _create(self, op: Operation) -> ItemResult:
+        try:
+            if self._at.planfix.find(op.person.address):
+                return ItemResult(Result.CHANGED, "Planfix has the address outside the selection")
+            self._at.planfix.create(op.person)
+        except ItemError as refusal:
+            return ItemResult(Result.FAILED, str(refusal))
+        return ItemResult(Result.DONE)  # the next read shows it, and pairs it
+
+    def _mark(self, op: Operation) -> ItemResult:
+        """Write what we know of a person's consent now, whatever it was when this was planned."""
+        consent = self._at.link.consent
+        if consent.field is None:
+            return ItemResult(Result.CHANGED, "the config names no field for consent any more")
+        self._learn_latches()
+        left = op.contact in self._latches.contacts
+        value = consent.unsubscribed if left else consent.subscribed
+        result = self._at.planfix.mark(op.contact, field=consent.field, value=value)
+        if result.ok:
+            self._at.store.consent.mark(
+                self._at.number, self._at.snapshot.id, op.contact,
+                field=consent.field, value=value, at=stamp(),
+            )  # fmt: skip
+        return result
 
     def _one_call(self, entries: Sequence[Entry], *, again: bool = False) -> None:
         ready = self._admit(entries, again=again)
@@ -173,8 +241,17 @@ class Applier:
             absent = "the list has no such member" if result.result is Result.ABSENT else ""
             error = result.message or (absent if state is State.FAILED else "")
             ended.append(Ended(entry, state, error, status, result.reference))
-        if latches:
-            self._at.store.consent.latch(self._at.consent_number, latches, run=self._at.run, at=at)
+        learned = Learned(latches=latches)
+        for e in ended:
+            op = e.entry.operation
+            left = op.op is Op.UNSUBSCRIBE and e.state is not State.FAILED
+            if left or e.status is MemberStatus.UNSUBSCRIBED:
+                learned.gone.append((op.person.key, e.reference, at))
+            elif op.op is Op.ADD and e.state is State.DONE and self._seen_off:
+                learned.back.append(op.person.key)
+        self._at.store.consent.learn(
+            self._at.number, self._at.consent_number, learned, run=self._at.run, at=at
+        )
         next_try = [stamp(wait) for wait in RETRY_QUARANTINE_AFTER]
         if self._learn_latches():  # before the results are kept, so that no kill loses a wish
             written = [e.entry.operation for e in ended if e.state is State.DONE]
@@ -182,18 +259,21 @@ class Applier:
         self._journal.record(self._at.number, ended, at=at, next_try=next_try)
 
 
-def _batches(entries: Sequence[Entry], updates: int) -> Iterator[list[Entry]]:
+def _batches(entries: Sequence[Entry], capabilities: Capabilities) -> Iterator[list[Entry]]:
     """Yield what goes in one call, in their order."""
+    most = {Op.UPDATE: capabilities.bulk_update, Op.REMOVE: capabilities.bulk_remove}
     batch: list[Entry] = []
     for entry in entries:
-        together = entry.operation.op is Op.UPDATE and entry.operation.after is None
-        if batch and not (together and len(batch) < updates):
+        op = entry.operation
+        full = bool(batch) and (
+            op.after is not None
+            or op.op is not batch[0].operation.op
+            or len(batch) >= most.get(op.op, 1)
+        )
+        if full:
             yield batch
             batch = []
         batch.append(entry)
-        if not together:
-            yield batch
-            batch = []
     if batch:
         yield batch
 
@@ -212,6 +292,8 @@ def call(
     people = [Addressee(operation.contact, operation.person) for operation in operations]
     first = operations[0]
     match first.op:
+        case Op.ADD if first.resubscribes:
+            return backend.resubscribe(list_id, people, again=again)
         case Op.ADD:
             return backend.upsert(list_id, people, known=False, again=again)
         case Op.UPDATE:
@@ -223,6 +305,6 @@ def call(
         case Op.UNSUBSCRIBE:
             return backend.unsubscribe(list_id, people, again=again)
         case Op.PLANFIX_UPDATE | Op.PLANFIX_CREATE | Op.CONSENT:
-            raise SyncdError(f"a link of one direction has planned {first.op}")
+            raise ValueError(f"{first.op} is no call of a list")
         case _:
             assert_never(first.op)

@@ -1,12 +1,12 @@
 """A person's word: approve, forget, rebase, unsubscribe, delete a list, back up."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from syncd.app.apply import stamp
-from syncd.app.plan import DAY
+from syncd.app.apply import DAY, stamp
 from syncd.app.run import new_run_id, opened
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
@@ -64,6 +64,36 @@ def forget(world: World, address: str) -> Forgotten:
         still_on = runs.links_on(contacts)
         runs.forget(key, contacts)
     return Forgotten(len(contacts), bool(latches), tuple(still_on))
+
+
+def release(world: World, address: str, *, links: Sequence[str], reason: str) -> int:
+    """Lift the latches of a person, so that the next run may subscribe them again.
+
+    `links` are names, none standing for all. Returns how many latches were lifted.
+
+    Raises:
+        UsageError: no such link, or nobody with that address is latched there.
+        BusyError: a run is under way.
+    """
+    store, key, run, at = world.store, key_of(address), new_run_id(), stamp()
+    lifted = 0
+    with store.lock():
+        for link in world.chosen(links):
+            number = store.links.number(link.name)
+            if number is None:
+                continue
+            contacts = set(store.runs.contacts_with(key))
+            if (pair := store.pairs.of_key(number, key)) is not None:
+                contacts.add(pair[0])
+            keys = {key, *store.pairs.keys_of(number, sorted(contacts))}
+            lifted += store.consent.release(
+                number, sorted(keys), sorted(contacts), run=run, at=at, reason=reason
+            )
+    if not lifted:
+        raise UsageError(
+            "Nobody with that address is latched there.", hint="See: syncd history EMAIL"
+        )
+    return lifted
 
 
 def rebase(world: World, link: str) -> int:

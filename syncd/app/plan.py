@@ -1,29 +1,29 @@
 """One link's plan: compare, judge, write down. A dry run is this and no more."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from syncd.app.apply import latches_of, stamp
+from syncd.app.apply import DAY, latches_of, stamp
 from syncd.app.confirm import confirm
+from syncd.app.observe import observe
 from syncd.app.world import OpenLink
-from syncd.core.journal import fingerprint, signature
+from syncd.core.events import Event, What
+from syncd.core.journal import fingerprint, signature, subject
+from syncd.core.link import ACCOUNT, NewSubscribers, Vanished
 from syncd.core.pairs import Row, Standing
-from syncd.core.people import ContactId
-from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Suppressed
+from syncd.core.people import ContactId, MemberStatus
+from syncd.core.plan import End, Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
 from syncd.core.report import PlannedOperation
-from syncd.engine.consent import spread
+from syncd.engine.consent import Latches, left_elsewhere, spread
 from syncd.engine.guard import Tally, Verdict, judge
-from syncd.engine.reconcile import steps
-from syncd.ports import SweepReport
+from syncd.engine.merge import Policy
+from syncd.engine.reconcile import steps, strangers
+from syncd.ports import ListId, SweepReport
 
 if TYPE_CHECKING:
     from syncd.store.journal import Draft
-
-DAY: Final = timedelta(hours=24)
-"""How long removals count against their limit, and how long an approval holds."""
 
 
 @dataclass
@@ -35,25 +35,44 @@ class LinkPlan:
     withheld: int = 0
     held: int = 0
     suppressed: int = 0
+    list_read: int | None = None
+    latch_met: int = 0
     operations: tuple[PlannedOperation, ...] | None = None
 
 
-def plan_link(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> LinkPlan:
-    """Compare and judge; a dry run is this and no more."""
-    store, number = open_link.store, open_link.number
+def plan_link(
+    open_link: OpenLink,
+    sweep: SweepReport,
+    list_id: ListId | None,
+    *,
+    dry_run: bool,
+    stop: Callable[[], bool],
+) -> LinkPlan:
+    """Read the list, compare and judge; a dry run is this and no more."""
+    store, number, link = open_link.store, open_link.number, open_link.link
     approved = store.journal.withheld(store.runs.approved(stamp()), number)
     pairs = store.pairs.count(number)
     removed_lately = store.journal.removed_since(number, stamp(-DAY))
-    allowance = open_link.link.limits.allowance(pairs) - removed_lately
+    limit = link.limits.allowance(pairs)
+    policy = _policy(open_link)
+    seen = observe(
+        open_link,
+        list_id,
+        restore=policy.restore,
+        allowance=limit - removed_lately,
+        approved=approved.keys(),
+        stop=stop,
+    )
+    removed_lately += seen.lost
     standing = confirm(
         open_link,
         store.pairs.absent(number, open_link.snapshot.id),
-        allowance=allowance if sweep.read else -1,
+        allowance=limit - removed_lately if sweep.read else -1,
         approved={ContactId(int(str(line[0]))) for line in approved if line[1] == Op.REMOVE},
         certified=sweep.certified,
     )
     _spread_latches(open_link, standing)
-    planner = _Planner(open_link, frozenset(approved))
+    planner = _Planner(open_link, policy, frozenset(approved), stopped=seen.empty)
     with store.journal.drafting(
         number, open_link.snapshot.id, run=open_link.run, at=stamp(), keep=not dry_run
     ) as draft:
@@ -66,47 +85,124 @@ def plan_link(open_link: OpenLink, sweep: SweepReport, *, dry_run: bool) -> Link
             removals=planner.removals,
             removed_lately=removed_lately,
             losing=planner.losing,
+            waiting=seen.waiting,
+            vanished=seen.vanished,
+            returned=seen.returned,
+            empty=seen.empty,
         )
-        return planner.judged(draft, tally, keep_operations=dry_run)
+        plan = planner.judged(draft, tally, keep_operations=dry_run)
+    plan.list_read = seen.read
+    return plan
+
+
+def _policy(open_link: OpenLink) -> Policy:
+    link = open_link.link
+    return Policy(
+        direction=link.direction,
+        conflict=link.conflict,
+        restore=link.vanished is Vanished.RESTORE,
+        creates=link.new_subscribers is NewSubscribers.CREATE,
+        names=open_link.backend.capabilities.names,
+        first_run=not open_link.store.links.has_run(open_link.number),
+    )
 
 
 class _Planner:
-    """Turns the engine's steps into a draft, counting what the guards want to know."""
+    """Turns the engine's steps into a draft, counting what the guards want to know.
 
-    def __init__(self, open_link: OpenLink, approved: frozenset[tuple[object, ...]]) -> None:
-        self._limits = open_link.link.limits
+    `stopped`: a guard stopped the link, and only what it withholds is written down.
+    """
+
+    def __init__(
+        self,
+        open_link: OpenLink,
+        policy: Policy,
+        approved: frozenset[tuple[object, ...]],
+        *,
+        stopped: bool,
+    ) -> None:
+        self._at = open_link
+        self._policy = policy
         self._approved = approved
+        self._stopped = stopped
         self._latches = latches_of(open_link)
         self._quarantined = open_link.store.journal.quarantined(open_link.number)
         # Those of whom nothing is wanted any more: at first all, but who could not leave yet.
-        wishing = {e.operation.contact for e in open_link.store.journal.open(open_link.number)}
+        wishing = {subject(e.operation) for e in open_link.store.journal.open(open_link.number)}
         self.well = self._quarantined.keys() - wishing
         self._now = stamp()
         self._resting: set[ContactId] = set()  # in quarantine, or waiting for one who is
+        self._leaving: set[ContactId] = set()
         self._moves: list[Repoint | End] = []
+        self._pairings: list[Pairing] = []
         self._held: list[Held] = []
+        self._kept_out: list[Event] = []
         self._plan = LinkPlan()
         self.removals = 0
         self.losing: Counter[Loses] = Counter()
 
     def operations(self, rows: Iterator[Row]) -> Iterator[tuple[Operation, bool]]:
         """Yield every operation to journal, with whether a person approved it."""
-        for step in steps(rows, self._latches):
-            if isinstance(step, Operation):
-                self.well.discard(step.contact)
+        for step in self._steps(rows):
             match step:
-                case Operation() if self._rests(step):
-                    self._resting.add(step.contact)
                 case Operation():
+                    self.well.discard(subject(step))
+                    if self._rests(step):
+                        self._resting.add(step.contact)
+                        continue
                     approved = bool(self._approved) and signature(step) in self._approved
                     self._count(step, approved=approved)
                     yield step, approved
                 case Held():
                     self._held.append(step)
                 case Suppressed():
-                    self._plan.suppressed += 1
+                    self._keep_out(step)
+                case Pairing():
+                    self._plan.suppressed += step.status is MemberStatus.UNSUBSCRIBED
+                    self._pairings.append(step)
                 case Repoint() | End():
                     self._moves.append(step)
+
+    def _steps(self, rows: Iterator[Row]) -> Iterator[Step]:
+        """Yield what the engine says, then whom consent reaches from elsewhere."""
+        backend, latches, policy = self._at.backend, self._latches, self._policy
+        for step in steps(_usable(rows, backend.fault_of), latches, policy):
+            if isinstance(step, Operation) and step.op is Op.UNSUBSCRIBE:
+                self._leaving.add(step.contact)
+            if not self._stopped or (isinstance(step, Operation) and Loses.VANISHED in step.loses):
+                yield step
+        if self._stopped:
+            return
+        store, number = self._at.store, self._at.number
+        yield from strangers(store.sightings.strangers(self._at.snapshot.id), latches, policy)
+        newest = store.consent.newest(ACCOUNT)
+        if newest > store.links.latch_met(number):
+            everywhere = Latches(*store.consent.latched(ACCOUNT), store.consent.hashed)
+            for leave in left_elsewhere(store.pairs.active(number), everywhere):
+                if leave.contact not in self._leaving:
+                    yield leave
+            self._plan.latch_met = newest
+        yield from self._marks()
+
+    def _marks(self) -> Iterator[Operation]:
+        """Yield what Planfix is to be told of people's consent; not before the second run."""
+        consent = self._at.link.consent
+        if consent.field is None or self._policy.first_run:
+            return
+        unmarked = self._at.store.consent.unmarked(
+            self._at.number, self._at.snapshot.id, consent.unsubscribed
+        )
+        for contact, person in unmarked:
+            left = contact in self._latches.contacts
+            why = "unsubscribed" if left else "subscribed again"
+            yield Operation(Op.CONSENT, contact, person, f"{why}: told to Planfix")
+
+    def _keep_out(self, step: Suppressed) -> None:
+        self._plan.suppressed += 1
+        if step.now is not None:
+            what = What.EDITED if step.edited else What.KEPT_OUT
+            detail = fingerprint(step.now) if step.edited else ""
+            self._kept_out.append(Event(what, step.contact, step.now.key, detail))
 
     def _rests(self, operation: Operation) -> bool:
         """Whether a quarantined contact is not yet due, or waits for one who isn't."""
@@ -115,7 +211,7 @@ class _Planner:
             return True
         if not self._quarantined:
             return False
-        failed_with, next_at = self._quarantined.get(operation.contact, ("", ""))
+        failed_with, next_at = self._quarantined.get(subject(operation), ("", ""))
         return failed_with == fingerprint(operation.person) and next_at > self._now
 
     def _count(self, operation: Operation, *, approved: bool) -> None:
@@ -129,7 +225,7 @@ class _Planner:
     def judged(self, draft: "Draft", tally: Tally, *, keep_operations: bool) -> LinkPlan:
         """Judge the draft, withhold what must wait, and carry out what needs no call."""
         plan = self._plan
-        plan.verdict = judge(tally, self._limits)
+        plan.verdict = judge(tally, self._at.link.limits)
         swaps_wait = Loses.OLD_ADDRESS in plan.verdict.losses
         draft.repoint(
             [
@@ -138,8 +234,11 @@ class _Planner:
                 if not (swaps_wait and isinstance(move, Repoint) and move.swap)
             ]
         )
+        draft.pair(self._pairings)
         draft.hold(self._held)
-        plan.held = len({held.contact for held in self._held})
+        draft.tell(self._kept_out)
+        draft.met(plan.latch_met)
+        plan.held = len({(held.contact, held.key) for held in self._held})
         if plan.verdict.findings:
             plan.withheld = draft.withhold(
                 removals=plan.verdict.removals, losses=plan.verdict.losses
@@ -156,6 +255,13 @@ class _Planner:
                 for operation in draft.entries()
             )
         return plan
+
+
+def _usable(rows: Iterator[Row], fault_of: Callable[[str], str]) -> Iterator[Row]:
+    """Yield rows; those whose address this list's service doesn't take say so."""
+    for row in rows:
+        fault = "" if row.fault or not row.now.key else fault_of(row.now.address)
+        yield replace(row, fault=fault) if fault else row
 
 
 def _spread_latches(open_link: OpenLink, standing: dict[ContactId, Standing]) -> None:

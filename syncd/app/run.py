@@ -164,7 +164,9 @@ def _compare_and_apply(
 ) -> None:
     """Plan, and carry the plan out unless this is a dry run."""
     report.planfix_read, report.certified = sweep.read, sweep.certified
-    plan = plan_link(open_link, sweep, dry_run=dry_run)
+    list_id = _found_list(open_link) if dry_run else _ensure_list(open_link)
+    plan = plan_link(open_link, sweep, list_id, dry_run=dry_run, stop=stop)
+    report.list_read = plan.list_read
     report.planned = {op: plan.counts[op] for op in Op}
     report.withheld, report.held, report.suppressed = plan.withheld, plan.held, plan.suppressed
     report.findings = plan.verdict.findings
@@ -172,23 +174,28 @@ def _compare_and_apply(
         open_link.store.journal.thin_withheld(open_link.number)
     report.operations = plan.operations
     try:
-        if not dry_run:
-            _apply(open_link, plan, report, stop)
+        if list_id is not None and not dry_run:
+            _apply(open_link, list_id, plan, report, stop)
     finally:
         report.quarantined = len(open_link.store.journal.quarantined(open_link.number))
         report.quarantined += len(sweep.unreadable)
 
 
 def _apply(
-    open_link: OpenLink, plan: LinkPlan, report: LinkReport, stop: Callable[[], bool]
+    open_link: OpenLink,
+    list_id: ListId,
+    plan: LinkPlan,
+    report: LinkReport,
+    stop: Callable[[], bool],
 ) -> None:
-    list_id = _ensure_list(open_link)
     if plan.counts.total() > plan.withheld:
         applier = Applier(open_link, list_id, stop)
         try:
             applier.carry_out(plan.counts[Op.ADD])
         finally:
             _report_applied(applier.applied, report)
+    if not report.stopped:
+        open_link.store.links.ran(open_link.number)
     if report.certified:
         open_link.snapshot.drop_absent()
 
@@ -197,6 +204,15 @@ def _report_applied(applied: Applied, report: LinkReport) -> None:
     report.applied = {op: applied.done[op] for op in Op}
     report.held += applied.waiting
     report.stopped = applied.stopped
+
+
+def _found_list(open_link: OpenLink) -> ListId | None:
+    """Return the id of the link's list, where there is one."""
+    link = open_link.link
+    if link.list_id is not None:
+        return link.list_id
+    known = open_link.store.links.list_id(open_link.number)
+    return known if known is not None else open_link.backend.find_list(link.list_name)
 
 
 def _ensure_list(open_link: OpenLink) -> ListId:

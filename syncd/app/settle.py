@@ -17,8 +17,9 @@ def settle(open_link: OpenLink, list_id: ListId | None) -> Applied | None:
     """Drop what was only planned; repeat what was sent and never answered.
 
     Every call of a list states an end state, so a repetition is safe: an add goes as an
-    import, a refused removal counts as done, a refused rename is tried as an update. People's
-    wishes to leave that were not yet told to the list are told now.
+    import, a refused removal counts as done, a refused rename is tried as an update. So does
+    every write to Planfix but a new contact. People's wishes to leave that were not yet told to
+    the list are told now.
     """
     journal = open_link.store.journal
     journal.drop_planned(open_link.number)

@@ -1,4 +1,4 @@
-"""A person's word: approve, forget, rebase; and the backup."""
+"""A person's word: approve, release, forget, rebase; and the backup."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from syncd.cli.asked import Asked, confirm, pass_asked, show
+from syncd.errors import UsageError
 
 
 @click.command()
@@ -18,6 +19,22 @@ def approve(asked: Asked, run: str) -> None:
 
         released = decisions.approve(world, run)
     show([f"{released} operations released: the next run within 24 hours carries them out."])
+
+
+@click.command()
+@click.argument("email")
+@click.option("--link", "links", metavar="NAME", multiple=True, help="Only there; repeatable.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the history.")
+@pass_asked
+def release(asked: Asked, email: str, links: tuple[str, ...], reason: str) -> None:
+    """Lift a consent latch: the person wants the mails again."""
+    if not reason.strip():
+        raise UsageError("A reason is needed: it is what history tells later.")
+    with asked.world() as world:
+        from syncd.app import decisions  # noqa: PLC0415
+
+        lifted = decisions.release(world, email, links=links, reason=reason.strip())
+    show([f"{lifted} latches lifted: the next run may subscribe them again."])
 
 
 @click.command()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from syncd.core.people import MemberStatus, Person
-from syncd.core.plan import Operation
+from syncd.core.address import NO_KEY, AddressKey
+from syncd.core.people import ContactId, MemberStatus, Person
+from syncd.core.plan import TO_PLANFIX, Operation
 
 
 class State(StrEnum):
@@ -30,13 +32,31 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of a journaled operation; `status` and `reference` are the member's."""
+    """What became of a journaled operation.
+
+    `status` and `reference` are the member's; `contact` is the one that was made for it.
+    """
 
     entry: Entry
     state: State
     error: str = ""
     status: MemberStatus = MemberStatus.ACTIVE
     reference: str = ""
+    contact: ContactId | None = None
+
+
+class Subject(NamedTuple):
+    """Whom a failure keeps in quarantine: a contact, or a member without one, on one side."""
+
+    contact: ContactId
+    key: AddressKey
+    planfix: bool
+
+
+def subject(operation: Operation) -> Subject:
+    """Return whom an operation's failure keeps in quarantine."""
+    key = NO_KEY if operation.contact else operation.person.key
+    return Subject(operation.contact, key, operation.op in TO_PLANFIX)
 
 
 def signature(operation: Operation) -> tuple[object, ...]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from syncd.core.address import AddressKey
-from syncd.core.people import ContactId, MemberStatus, Person
+from syncd.core.people import ContactId, Member, MemberStatus, Person
 
 
 class Standing(StrEnum):
@@ -31,7 +32,7 @@ class Row:
     """One identity of a link that may need something: a contact, its pair, who stands in its way.
 
     `now` is what was last read (of an absent contact: the last that was seen); `fault` says
-    why its address can't be used. `holder` is the contact whose pair has the key of `now`,
+    why its address can't be used. `holder` is the contact whose member has the key of `now`,
     other than this one's; `contested` says that further contacts have that key too.
     """
 
@@ -42,6 +43,52 @@ class Row:
     pair: Pair | None
     holder: ContactId | None = None
     contested: bool = False
+    sighting: "Sighting | None" = None
+
+    @property
+    def seen(self) -> Member | None:
+        """The member as the list showed it, where that isn't what the pair says."""
+        return self.sighting.member if self.sighting is not None else None
+
+    @property
+    def member(self) -> Person:
+        """The values the member has on the list; the contact's own where there is none."""
+        if self.seen is not None:
+            return self.seen.person
+        return self.pair.base if self.pair is not None else self.now
+
+
+class Gone(NamedTuple):
+    """Someone whom we saw off a list: when (ISO 8601, UTC), and the reference they had."""
+
+    at: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a list showed otherwise than its pairs say.
+
+    `contact` is the one whose member this is, None for a member without a pair; `member` is
+    None where the list has it no longer. On a list that holds a name as one text, the member's
+    names are those of the base where they come to the same text.
+    """
+
+    key: AddressKey
+    contact: ContactId | None
+    member: Member | None
+
+
+class Known(NamedTuple):
+    """A pair as it is streamed beside a list: the member's key, values and standing."""
+
+    key: AddressKey
+    contact: ContactId
+    address: str
+    first: str
+    last: str
+    status: str
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)

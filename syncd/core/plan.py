@@ -1,10 +1,11 @@
 """What a run means to do, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
+from typing import Final
 
 from syncd.core.address import NO_KEY, AddressKey
-from syncd.core.people import ContactId, Person
+from syncd.core.people import ContactId, MemberStatus, Person
 
 
 class Op(StrEnum):
@@ -20,10 +21,17 @@ class Op(StrEnum):
     CONSENT = "consent"
 
 
-class Loses(IntFlag):
-    """What an operation takes from its member; guard 5 counts these over the whole plan.
+TO_PLANFIX: Final = frozenset({Op.PLANFIX_UPDATE, Op.PLANFIX_CREATE, Op.CONSENT})
+"""What is written to Planfix; everything else is written to the list."""
 
-    `UNASKED`: its place, though nobody asked Planfix whether the contact is really gone.
+
+class Loses(IntFlag):
+    """What an operation puts at stake; guards count these over the whole plan.
+
+    Of a member: its names, its address (emptied, or for another one), or its place, though
+    nobody asked Planfix whether the contact is really gone (`UNASKED`). In Planfix: values
+    written over, contacts made. `VANISHED` and `RETURNED` stand for what a list showed of too
+    many members at once.
     """
 
     NOTHING = 0
@@ -32,16 +40,32 @@ class Loses(IntFlag):
     ADDRESS = 4
     OLD_ADDRESS = 8
     UNASKED = 16
+    PLANFIX_VALUES = 32
+    PLANFIX_NEW = 64
+    VANISHED = 128
+    RETURNED = 256
+
+
+class Fields(IntFlag):
+    """Values that both sides hold of a person."""
+
+    FIRST = 1
+    LAST = 2
+    ADDRESS = 4
+    ALL = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write on the list, with its cause.
+    """One write on one side, with its cause.
 
-    `contact` 0 stands for a member of whom no contact is known. `person` is what the
-    member shall be afterwards; for a removal, what it was. `old` is the address that a
-    rename leaves. `after` names contacts whose own operation must be done first, since it
-    frees the address. `why` is a sentence without the address in it.
+    `contact` 0 stands for a member of whom no contact is known. `person` is what the side
+    shall hold afterwards; for a removal, what it was. `old` is the address that a rename
+    leaves, and what Planfix held when a write to it was planned. `after` names contacts whose
+    own operation must be done first, since it frees the address. `settles` are the fields
+    on which both sides agree once this is done: where both are written, each settles its own.
+    `resubscribes`: the person had left, and was released. `why` is a sentence without the
+    address in it.
     """
 
     op: Op
@@ -52,6 +76,26 @@ class Operation:
     old_key: AddressKey = NO_KEY
     loses: Loses = Loses.NOTHING
     after: ContactId | None = None
+    old_first: str = ""
+    old_last: str = ""
+    settles: Fields = Fields.ALL
+    resubscribes: bool = False
+
+    @property
+    def old(self) -> Person:
+        """What Planfix held when this was planned."""
+        return Person(self.old_address, self.old_key, self.old_first, self.old_last)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A contact and a member are one person, and agree on these values: no write."""
+
+    contact: ContactId
+    base: Person
+    status: MemberStatus
+    reference: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +119,29 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A contact waits for a cause to go away; tried again each run."""
+    """A contact waits for a cause to go away; tried again each run.
+
+    `key` is the member's, where there is no contact.
+    """
 
     contact: ContactId
     why: str
+    key: AddressKey = NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A contact that is not added because of a latch."""
+    """A contact that a latch keeps out: counted, and told in their history.
+
+    `edited`: their pair is known, and the contact was changed since.
+    """
 
     contact: ContactId
+    now: Person | None = field(default=None, compare=False)
+    edited: bool = field(default=False, compare=False)
 
 
-Step = Operation | Repoint | End | Held | Suppressed
+Step = Operation | Pairing | Repoint | End | Held | Suppressed
 
 
 class Guard(StrEnum):

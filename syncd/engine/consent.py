@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from syncd.core.address import AddressKey
 from syncd.core.pairs import NewLatch, Row, Standing
-from syncd.core.people import ContactId, MemberStatus
+from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import Loses, Op, Operation
 
 
@@ -34,6 +34,7 @@ class Latches:
             row.contact in self.contacts
             or self.holds_key(row.now.key)
             or (row.pair is not None and self.holds_key(row.pair.base.key))
+            or (row.seen is not None and self.holds_key(row.seen.person.key))
         )
 
 
@@ -84,7 +85,7 @@ class _Spreading:
 
 def _addresses(row: Row) -> list[AddressKey]:
     """Return the keys a contact is known by: its member's, and its own where it is usable."""
-    keys = {row.pair.base.key} if row.pair is not None else set()
+    keys = {row.pair.base.key, row.member.key} if row.pair is not None else set()
     if row.now.key and not row.fault:
         keys.add(row.now.key)
     return sorted(keys)
@@ -100,14 +101,29 @@ def still_on(row: Row, latches: Latches) -> Operation | None:
     """
     if row.pair is None or row.pair.status is not MemberStatus.ACTIVE or not latches.hold(row):
         return None
-    base = row.pair.base
+    if row.sighting is not None and row.sighting.member is None:
+        return None
+    member = row.member
     loses = Loses.NOTHING
     if row.standing is Standing.PRESENT and row.now.key:
         alone = row.holder is None and not row.contested
-        if row.now.key == base.key or not alone:
+        if row.now.key == member.key or not alone:
             return None
         loses = Loses.OLD_ADDRESS
     elif row.standing in {Standing.MISSING, Standing.UNASKED}:
         return None
     why = "the contact has, or had, an address that unsubscribed"
-    return Operation(Op.UNSUBSCRIBE, row.contact, base, why, loses=loses)
+    return Operation(Op.UNSUBSCRIBE, row.contact, member, why, loses=loses)
+
+
+def left_elsewhere(
+    active: Iterable[tuple[ContactId, Person]], everywhere: Latches
+) -> Iterator[Operation]:
+    """Yield what takes people off this list who left another one, and with it all.
+
+    `active` are the contacts that this list has, `everywhere` the latches of the account.
+    """
+    for contact, member in active:
+        if contact in everywhere.contacts or everywhere.holds_key(member.key):
+            why = "unsubscribed through another link, which counts for every list"
+            yield Operation(Op.UNSUBSCRIBE, contact, member, why)

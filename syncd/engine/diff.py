@@ -21,14 +21,18 @@ class ContactChange(StrEnum):
 
 
 class MemberChange(StrEnum):
-    """What is known of the member half: the columns of the decision table.
+    """What the member half did since the base: the columns of the decision table.
 
     Of a list that isn't read, this is what the store knows: `SAME` unless the person is
-    latched or the list refused them.
+    latched or the list refused them. `VANISHED` is a member of whom nobody knows yet whether
+    they left: who vanished and was latched counts as unsubscribed.
     """
 
     SAME = "same"
+    CHANGED = "changed"
+    MOVED = "moved"
     UNSUBSCRIBED = "unsubscribed"
+    VANISHED = "vanished"
     BLOCKED = "blocked"
 
 
@@ -54,13 +58,17 @@ def contact_change(row: Row, base: Person) -> ContactChange:  # noqa: PLR0911  (
     return ContactChange.CHANGED
 
 
-def member_change(pair: Pair, *, latched: bool) -> MemberChange:
-    """Say what is known of the member of a pair."""
+def member_change(row: Row, pair: Pair, *, latched: bool) -> MemberChange:
+    """Say what the member of a pair did since its base."""
     if latched or pair.status is MemberStatus.UNSUBSCRIBED:
         return MemberChange.UNSUBSCRIBED
+    if row.sighting is not None and row.sighting.member is None:
+        return MemberChange.VANISHED
     if pair.status is MemberStatus.BLOCKED:
         return MemberChange.BLOCKED
-    return MemberChange.SAME
+    if row.member.key != pair.base.key:
+        return MemberChange.MOVED
+    return MemberChange.CHANGED if row.member != pair.base else MemberChange.SAME
 
 
 def names_lost(base: Person, now: Person) -> Loses:

@@ -13,6 +13,8 @@ _LOSSES: Final = {
     Loses.LAST: "would lose their last name",
     Loses.ADDRESS: "would lose their address",
     Loses.OLD_ADDRESS: "would change their address",
+    Loses.PLANFIX_VALUES: "would be written over in Planfix",
+    Loses.PLANFIX_NEW: "would become new contacts in Planfix",
 }
 
 
@@ -20,8 +22,10 @@ _LOSSES: Final = {
 class Tally:
     """What a plan comes to; what a person has approved is not in it.
 
-    `removed_lately` are the removals of the last 24 hours. `losing` counts, for each loss,
-    the operations that cause it.
+    `removed_lately` are the removals of the last 24 hours, members whom the list lost with
+    them. `losing` counts, for each loss, the operations that cause it. `waiting` is what the list
+    showed of too many members at once: `vanished` and `returned` count it; `empty` says that the
+    list has nobody any more.
     """
 
     pairs: int
@@ -29,6 +33,10 @@ class Tally:
     removals: int
     removed_lately: int
     losing: dict[Loses, int]
+    waiting: Loses = Loses.NOTHING
+    vanished: int = 0
+    returned: int = 0
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,11 @@ def judge(tally: Tally, limits: Limits) -> Verdict:
         # them need no removal after all proves nothing of the others.
         withhold_removals = True
         findings.append(_unasked(unasked))
-    losses = Loses.NOTHING
+    losses = tally.waiting
+    if Loses.VANISHED in tally.waiting:
+        findings.append(_empty_list(tally) if tally.empty else _vanished(tally, limits))
+    if Loses.RETURNED in tally.waiting:
+        findings.append(_returned(tally))
     for loss, words in _LOSSES.items():
         count = tally.losing.get(loss, 0)
         if count >= MASS_CHANGE_FLOOR and 2 * count > tally.pairs:
@@ -78,6 +90,34 @@ def _over_the_limit(tally: Tally, limits: Limits) -> Finding:
         f"{tally.removals} removals are planned and {tally.removed_lately} were made in the last"
         f" 24 hours; {limits.allowance(tally.pairs)} are allowed for {tally.pairs} members.",
         "See in Planfix whether so many contacts really left.",
+    )
+
+
+def _empty_list(tally: Tally) -> Finding:
+    return Finding(
+        Guard.EMPTY_READ,
+        f"The list came back without a single member, while {tally.pairs} people are known to be"
+        " on it.",
+        "See at the list service whether the list was emptied or replaced. Approving takes them"
+        " as having left.",
+    )
+
+
+def _vanished(tally: Tally, limits: Limits) -> Finding:
+    return Finding(
+        Guard.REMOVAL_LIMIT,
+        f"{tally.vanished} members are gone from the list at once;"
+        f" {limits.allowance(tally.pairs)} a day are allowed for {tally.pairs} members.",
+        "See at the list service whether so many people really left: a damaged list looks so.",
+    )
+
+
+def _returned(tally: Tally) -> Finding:
+    return Finding(
+        Guard.REMOVAL_LIMIT,
+        f"{tally.returned} people who had left are active on the list again, and nothing proves"
+        " that they came back by themselves.",
+        "See at the list service whether a backup was restored there.",
     )
 
 

@@ -1,31 +1,50 @@
 """What both halves did → what is to be done."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from syncd.core.pairs import Pair, Row, Standing
-from syncd.core.plan import End, Held, Loses, Op, Operation, Step, Suppressed
+from syncd.core.pairs import Pair, Row, Sighting, Standing
+from syncd.core.people import ContactId, MemberStatus
+from syncd.core.plan import (
+    End,
+    Fields,
+    Held,
+    Loses,
+    Op,
+    Operation,
+    Pairing,
+    Step,
+    Suppressed,
+)
 from syncd.engine.consent import Latches, still_on
 from syncd.engine.diff import (
     ContactChange,
+    MemberChange,
     contact_change,
     member_change,
     names_lost,
 )
-from syncd.engine.renames import Tangled, resolve
+from syncd.engine.merge import Merged, Policy, agreed, merge
+from syncd.engine.renames import Tangled, join, resolve
 from syncd.engine.table import TABLE, Action
 
 if TYPE_CHECKING:
-    from syncd.core.people import ContactId
+    from syncd.core.people import Member
+
+TO_LIST: Final = Policy()
+"""The policy of a link that says nothing else."""
+
+_NOBODY: Final = ContactId(0)
 
 _WHY = {
     ContactChange.EMPTIED: "address emptied in Planfix",
     ContactChange.LEFT: "left the selection in Planfix",
     ContactChange.DELETED: "deleted in Planfix",
 }
+_FIELD_NAMES = {Fields.FIRST: "first name", Fields.LAST: "last name", Fields.ADDRESS: "address"}
 
 
-def steps(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
+def steps(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:
     """Yield every step of a link: `reconcile`'s, and what takes latched members off the list."""
     leaving: dict[ContactId, Operation] = {}
 
@@ -36,14 +55,14 @@ def steps(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
                 leaving[row.contact] = leave
             yield row
 
-    for step in reconcile(noted(), latches):
+    for step in reconcile(noted(), latches, policy):
         if not (isinstance(step, End) and step.contact in leaving):  # first it leaves
             yield step
     yield from leaving.values()
 
 
-def reconcile(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
-    """Yield every step that brings the list after the contacts.
+def reconcile(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:
+    """Yield every step that brings both sides in step.
 
     Rows that stand alone are answered as they come, so that memory doesn't grow with them;
     those whose address another contact has to do with are kept and settled together at the
@@ -52,65 +71,164 @@ def reconcile(rows: Iterable[Row], latches: Latches) -> Iterator[Step]:
     tangled: list[Tangled] = []
     for row in rows:
         latched = latches.hold(row)
-        if row.pair is None:
-            step = _newcomer(row, latched=latched)
-        else:
-            step = _paired(row, row.pair, latched=latched)
-        if isinstance(step, Tangled):
-            tangled.append(step)
-        elif step is not None:
-            yield step
-    yield from resolve(tangled)
+        answer = (
+            _newcomer(row, policy, latched=latched)
+            if row.pair is None
+            else _paired(row, row.pair, policy, latched=latched)
+        )
+        for step in answer:
+            if isinstance(step, Tangled):
+                tangled.append(step)
+            else:
+                yield step
+    yield from resolve(tangled, policy)
 
 
-def _newcomer(row: Row, *, latched: bool) -> Step | Tangled | None:
+def strangers(
+    sightings: Iterable[Sighting], latches: Latches, policy: Policy
+) -> Iterator[Operation]:
+    """Answer the members whom no contact of the selection is.
+
+    They become contacts where the policy says so; those who had left and seem to be back wait
+    for a person, where they are too many.
+    """
+    for sighting in sightings:
+        member = sighting.member
+        if member is None or not member.status.on_list:
+            continue
+        if latches.holds_key(sighting.key):
+            yield _seems_back(_NOBODY, member)
+        elif policy.creates and policy.writes_planfix:
+            yield Operation(
+                Op.PLANFIX_CREATE,
+                _NOBODY,
+                member.person,
+                "subscribed on the list",
+                loses=Loses.PLANFIX_NEW,
+            )
+
+
+def _newcomer(row: Row, policy: Policy, *, latched: bool) -> Iterator[Step | Tangled]:
     """Answer a contact without a member: the second table of the design."""
     if row.standing is not Standing.PRESENT or not row.now.key:
-        return None
-    if latched:
-        return Suppressed(row.contact)
-    if row.fault:
-        return Held(row.contact, row.fault)
-    if row.holder is None and not row.contested:
-        return Operation(Op.ADD, row.contact, row.now, "new in the selection")
-    return Tangled(row, Action.ADD_NEW, latched=False)
+        return
+    seen = row.seen
+    if latched and seen is not None:
+        yield (
+            Pairing(row.contact, row.now, MemberStatus.UNSUBSCRIBED, seen.reference, "unsubscribed")
+            if not seen.status.on_list
+            else _seems_back(row.contact, seen)
+        )
+    elif latched:
+        yield Suppressed(row.contact, row.now)
+    elif row.fault and seen is None:
+        yield Held(row.contact, row.fault)
+    elif row.holder is None and not row.contested:
+        yield from join(row, policy)
+    else:
+        yield Tangled(row, Action.ADD_NEW, latched=False, wanted=row.now)
 
 
-def _paired(row: Row, pair: Pair, *, latched: bool) -> Step | Tangled | None:
+def _paired(  # noqa: C901, PLR0912  (the table has so many answers)
+    row: Row, pair: Pair, policy: Policy, *, latched: bool
+) -> Iterator[Step | Tangled]:
     """Answer a pair as the decision table says."""
     change = contact_change(row, pair.base)
-    member = member_change(pair, latched=latched)
+    member = member_change(row, pair, latched=latched)
     action = TABLE[change][member]
+    if member is MemberChange.UNSUBSCRIBED and pair.status is MemberStatus.UNSUBSCRIBED:
+        seen = row.seen
+        if seen is not None and seen.status.on_list:
+            yield _seems_back(row.contact, seen)
+            return
     if action is Action.LATCH_END and row.standing is Standing.UNASKED:
         action = Action.LATCH
+    if member is MemberChange.VANISHED and not (action is Action.GONE and policy.restore):
+        yield Operation(
+            Op.CONSENT, row.contact, pair.base, "gone from the list", loses=Loses.VANISHED
+        )
+        return
+    if action is Action.MOVE and policy.direction is TO_LIST.direction:
+        action = Action.REMOVE if change is ContactChange.EMPTIED else Action.HOLD
     match action:
         case Action.NOTHING:
-            return None
-        case Action.UPDATE:
-            return Operation(
-                Op.UPDATE,
-                row.contact,
-                row.now,
-                "changed in Planfix",
-                loses=names_lost(pair.base, row.now),
-            )
+            return
+        case Action.UPDATE | Action.MERGE | Action.RENAME | Action.MOVE:
+            yield from _merged(row, pair, policy)
         case Action.LATCH:
             if change is ContactChange.MOVED:  # its whole exchange of addresses waits with it
-                return Tangled(row, Action.RENAME, latched=True)
-            return Suppressed(row.contact)
+                yield Tangled(row, Action.RENAME, latched=True, wanted=row.now)
+            else:
+                yield Suppressed(row.contact, row.now, change is ContactChange.CHANGED)
         case Action.LATCH_END:
-            return End(row.contact, "unsubscribed, and " + _WHY[change])
-        case Action.REMOVE | Action.RENAME | Action.ADD_NEW | Action.HOLD:
-            removal = _removal(row, pair, change) if action is Action.REMOVE else None
-            return Tangled(row, action, latched=latched, removal=removal)
+            yield End(row.contact, "unsubscribed, and " + _WHY[change])
+        case Action.REMOVE if not policy.writes_list:
+            yield Held(row.contact, f"{_WHY[change]}; this link writes nothing to the list")
+        case Action.ADD_NEW | Action.GONE if not policy.writes_list:
+            return
+        case Action.GONE:
+            yield Tangled(row, Action.ADD_NEW, latched=latched, wanted=row.now)
+        case Action.REMOVE:
+            removal = _removal(row, change)
+            yield Tangled(row, action, latched=latched, wanted=row.now, removal=removal)
+        case Action.ADD_NEW | Action.HOLD:
+            yield Tangled(row, action, latched=latched, wanted=row.now)
         case _:
             assert_never(action)
 
 
-def _removal(row: Row, pair: Pair, change: ContactChange) -> Operation:
+def _merged(row: Row, pair: Pair, policy: Policy) -> Iterator[Step | Tangled]:
+    """Settle a pair field by field: at most one write to each side."""
+    outcome = merge(row, pair.base, policy)
+    if outcome.conflicts:
+        fields = " and ".join(name for f, name in _FIELD_NAMES.items() if f in outcome.conflicts)
+        yield Held(row.contact, f"both sides changed the {fields}")
+        return
+    yield from _for_the_list(row, pair, outcome)
+    if outcome.in_planfix != row.now:
+        yield Operation(
+            Op.PLANFIX_UPDATE,
+            row.contact,
+            outcome.in_planfix,
+            "changed on the list",
+            old_address=row.now.address,
+            old_key=row.now.key,
+            old_first=row.now.first,
+            old_last=row.now.last,
+            loses=Loses.PLANFIX_VALUES,
+            settles=agreed(outcome.in_planfix, row.member),
+        )
+
+
+def _for_the_list(row: Row, pair: Pair, outcome: Merged) -> Iterator[Step | Tangled]:
+    on_list = outcome.on_list
+    if on_list.key != row.member.key:
+        yield Tangled(row, Action.RENAME, latched=False, wanted=on_list)
+    elif on_list != row.member:
+        yield Operation(
+            Op.UPDATE,
+            row.contact,
+            on_list,
+            "changed in Planfix" if row.seen is None else "Planfix's values put on the list",
+            loses=names_lost(pair.base, on_list),
+            settles=agreed(on_list, row.now),
+        )
+    elif row.now == row.member != pair.base:
+        reference = row.seen.reference if row.seen is not None else pair.reference
+        why = "both sides made the same change"
+        yield Pairing(row.contact, row.now, pair.status, reference, why)
+
+
+def _removal(row: Row, change: ContactChange) -> Operation:
     loses = Loses.NOTHING
     if change is ContactChange.EMPTIED:
         loses = Loses.ADDRESS
     elif row.standing is Standing.UNASKED:
         loses = Loses.UNASKED
-    return Operation(Op.REMOVE, row.contact, pair.base, _WHY[change], loses=loses)
+    return Operation(Op.REMOVE, row.contact, row.member, _WHY[change], loses=loses)
+
+
+def _seems_back(contact: ContactId, seen: "Member") -> Operation:
+    """Too many seem to be back at once, and nothing proves it: a person must say so."""
+    why = "active on the list again, after having left"
+    return Operation(Op.CONSENT, contact, seen.person, why, loses=Loses.RETURNED)

@@ -7,19 +7,23 @@ with a latched address is held as a whole.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.pairs import Row
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import Held, Loses, Op, Operation, Repoint, Step, Suppressed
+from syncd.core.plan import Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
 from syncd.engine.diff import names_lost
+from syncd.engine.merge import Policy, agreed
+from syncd.engine.sightings import held_as
 from syncd.engine.table import Action
 
 _WAITS = "the address belongs to another contact, which waits itself"
 _LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
 _UNPROVED = "not read, and nothing proves it gone"
+_ADOPTED = "on the list already"
+_PUT_BACK = "Planfix's address put on the list"
 _SHADOWED = "moved to an address that another contact already has on this list"
 
 
@@ -35,23 +39,19 @@ class Freed(StrEnum):
 class Tangled:
     """A row whose address another contact has to do with, and what the table asks for it.
 
-    `removal` is its removal, where the table asks for one.
+    `wanted` is what its member shall be; `removal` is its removal, where the table asks for one.
     """
 
     row: Row
     action: Action
     latched: bool
+    wanted: Person
     removal: Operation | None = None
 
     @property
-    def base_key(self) -> AddressKey:
+    def member_key(self) -> AddressKey:
         """The key that its member has now; empty where it has none."""
-        return self.row.pair.base.key if self.row.pair is not None else NO_KEY
-
-    @property
-    def base(self) -> Person:
-        """The values of its member; its own where it has none."""
-        return self.row.pair.base if self.row.pair is not None else self.row.now
+        return self.row.member.key if self.row.pair is not None else NO_KEY
 
     @property
     def claims(self) -> bool:
@@ -59,18 +59,46 @@ class Tangled:
         return self.action in {Action.RENAME, Action.ADD_NEW}
 
 
-def resolve(tangled: Sequence[Tangled]) -> Iterator[Step]:
+def resolve(tangled: Sequence[Tangled], policy: Policy) -> Iterator[Step]:
     """Settle who gets which address; yield the steps in the order they must be done."""
-    return _Exchange(tangled).steps()
+    return _Exchange(tangled, policy).steps()
+
+
+def join(row: Row, policy: Policy, *, after: ContactId | None = None) -> Iterator[Step]:
+    """Give a contact the member at its address, or a new one.
+
+    Somebody who had left and is latched no longer was released: the one case in which they are
+    subscribed again. Nothing is written to Planfix.
+    """
+    now, seen = row.now, row.seen
+    if seen is None or seen.status is MemberStatus.UNSUBSCRIBED:
+        if policy.writes_list:
+            back = seen is not None
+            why = "released, and subscribed again" if back else "new in the selection"
+            yield Operation(Op.ADD, row.contact, now, why, after=after, resubscribes=back)
+    elif seen.status is MemberStatus.UNKNOWN:
+        yield Held(row.contact, "the list has a standing for this member that syncd doesn't know")
+    elif seen.status is MemberStatus.BLOCKED:
+        why = "on the list already, where the address bounces"
+        yield Pairing(row.contact, now, MemberStatus.BLOCKED, seen.reference, why)
+    elif held_as(seen.person, policy.names) == held_as(now, policy.names):
+        yield Pairing(row.contact, now, MemberStatus.ACTIVE, seen.reference, _ADOPTED)
+    elif policy.writes_list:
+        loses = names_lost(seen.person, now)
+        yield Operation(Op.UPDATE, row.contact, now, _ADOPTED, loses=loses, after=after)
+    else:
+        base = replace(now, first=seen.person.first, last=seen.person.last)
+        yield Pairing(row.contact, base, MemberStatus.ACTIVE, seen.reference, _ADOPTED)
 
 
 class _Exchange:
     """One resolution: the rows, who holds which key, and who won it."""
 
-    def __init__(self, tangled: Sequence[Tangled]) -> None:
+    def __init__(self, tangled: Sequence[Tangled], policy: Policy) -> None:
+        self._policy = policy
         self._by_contact: Mapping[ContactId, Tangled] = {t.row.contact: t for t in tangled}
         self._holder_of: dict[AddressKey, ContactId] = {
-            t.base_key: t.row.contact for t in tangled if t.base_key
+            t.member_key: t.row.contact for t in tangled if t.member_key
         }
         for t in tangled:
             if t.row.holder is not None:
@@ -78,7 +106,7 @@ class _Exchange:
         claims: defaultdict[AddressKey, list[Tangled]] = defaultdict(list)
         for t in tangled:
             if t.claims:
-                claims[t.row.now.key].append(t)
+                claims[t.wanted.key].append(t)
         # Who already has a member goes before who has none; then the lowest id.
         self._winner_of: dict[AddressKey, Tangled] = {
             key: min(group, key=lambda t: (t.row.pair is None, t.row.contact))
@@ -96,7 +124,7 @@ class _Exchange:
         for t in tangled:
             if not t.claims:
                 continue
-            wanted = t.row.now.key
+            wanted = t.wanted.key
             for other in (self._holder_of.get(wanted), self._winner_of[wanted].row.contact):
                 if other is not None:
                     neighbours[t.row.contact].add(other)
@@ -133,7 +161,7 @@ class _Exchange:
                 break
             self._freed[contact] = Freed.NO  # until it is settled; also ends a loop
             chain.append(t)
-            holder = self._holder_of.get(t.row.now.key)
+            holder = self._other_holder(t)
             if not self._wins(t) or holder is None:
                 break
             contact = holder
@@ -144,7 +172,7 @@ class _Exchange:
         if contact in self._held:
             yield Held(contact, self._held[contact])
         elif t.latched:
-            yield Suppressed(contact)
+            yield Suppressed(contact, t.row.now, edited=True)
         elif t.claims:
             yield from self._claim(t)
         elif t.removal is not None:
@@ -153,7 +181,7 @@ class _Exchange:
             yield Held(contact, t.row.fault or _UNPROVED)
 
     def _claim(self, t: Tangled) -> Iterator[Step]:
-        holder = self._holder_of.get(t.row.now.key)
+        holder = self._other_holder(t)
         if not self._wins(t) or (holder is not None and holder not in self._by_contact):
             yield from self._shadow(t)
             return
@@ -165,18 +193,47 @@ class _Exchange:
         else:
             if t.action is Action.RENAME:
                 self._freed[t.row.contact] = Freed.BY_RENAME
-            yield _take(t, after=holder)
+            yield from self._take(t, after=holder)
+
+    def _take(self, t: Tangled, *, after: ContactId | None) -> Iterator[Step]:
+        row, wanted = t.row, t.wanted
+        if row.pair is None:
+            yield from join(row, self._policy, after=after)
+            return
+        if row.sighting is not None and row.sighting.member is None:
+            why = "gone from the list, and put back as the link's config says"
+            loses = Loses.VANISHED
+        elif t.action is Action.ADD_NEW:
+            why = "address changed in Planfix, and the old one bounced"
+            loses = Loses.OLD_ADDRESS | names_lost(row.pair.base, wanted)
+        else:
+            old = row.member
+            yield Operation(
+                Op.RENAME,
+                row.contact,
+                wanted,
+                "address changed in Planfix" if row.seen is None else _PUT_BACK,
+                old_address=old.address,
+                old_key=old.key,
+                loses=Loses.OLD_ADDRESS | names_lost(row.pair.base, wanted),
+                after=after,
+                settles=agreed(wanted, row.now),
+            )
+            return
+        yield Operation(Op.ADD, row.contact, wanted, why, loses=loses, after=after)
 
     def _shadow(self, t: Tangled) -> Iterator[Step]:
         """Another contact has its address for good: it needs no member of its own."""
         if t.action is not Action.RENAME:
             return
-        removal = Operation(Op.REMOVE, t.row.contact, t.base, _SHADOWED, loses=Loses.OLD_ADDRESS)
+        removal = Operation(
+            Op.REMOVE, t.row.contact, t.row.member, _SHADOWED, loses=Loses.OLD_ADDRESS
+        )
         yield from self._give_up(t, removal)
 
     def _give_up(self, t: Tangled, removal: Operation) -> Iterator[Step]:
         """Remove a member, unless a newcomer has its address: then it stays, as theirs."""
-        heir = self._winner_of.get(t.base_key)
+        heir = self._winner_of.get(t.member_key)
         if heir is None or heir.row.pair is not None:
             self._freed[t.row.contact] = Freed.BY_REMOVAL
             yield removal
@@ -185,11 +242,16 @@ class _Exchange:
         else:
             self._freed[t.row.contact] = Freed.BY_REMOVAL
             why = "took over the address from another contact"
-            yield Repoint(t.base_key, t.row.contact, heir.row.contact, why)
+            yield Repoint(t.member_key, t.row.contact, heir.row.contact, why)
             yield from _rename_in_place(heir, t, why)
 
+    def _other_holder(self, t: Tangled) -> ContactId | None:
+        """Return whose member has the wanted address; one that vanished is in nobody's way."""
+        holder = self._holder_of.get(t.wanted.key)
+        return None if holder == t.row.contact else holder
+
     def _wins(self, t: Tangled) -> bool:
-        return t.claims and self._winner_of[t.row.now.key] is t
+        return t.claims and self._winner_of[t.wanted.key] is t
 
     def _cycles(self) -> Iterator[Step]:
         """Contacts that swapped addresses: each member goes to the contact that has it now."""
@@ -204,7 +266,7 @@ class _Exchange:
                 continue
             for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
                 yield Repoint(
-                    giver.base_key,
+                    giver.member_key,
                     giver.row.contact,
                     t.row.contact,
                     "addresses were swapped",
@@ -228,31 +290,10 @@ class _Exchange:
                 break
             ring.append(t)
             self._walked.add(contact)
-            contact = self._holder_of.get(t.row.now.key)
+            contact = self._other_holder(t)
             if contact == start:
                 return ring
         return []
-
-
-def _take(t: Tangled, *, after: ContactId | None) -> Operation:
-    now = t.row.now
-    if t.row.pair is None:
-        return Operation(Op.ADD, t.row.contact, now, "new in the selection", after=after)
-    base = t.row.pair.base
-    loses = Loses.OLD_ADDRESS | names_lost(base, now)
-    if t.action is Action.ADD_NEW:
-        why = "address changed in Planfix, and the old one bounced"
-        return Operation(Op.ADD, t.row.contact, now, why, loses=loses, after=after)
-    return Operation(
-        Op.RENAME,
-        t.row.contact,
-        now,
-        "address changed in Planfix",
-        old_address=base.address,
-        old_key=base.key,
-        loses=loses,
-        after=after,
-    )
 
 
 def _rename_in_place(
@@ -260,8 +301,8 @@ def _rename_in_place(
 ) -> Iterator[Operation]:
     """The member's address stays; its names, or the spelling, become the new contact's."""
     blocked = giver.row.pair is not None and giver.row.pair.status is MemberStatus.BLOCKED
-    if t.row.now != giver.base and not blocked:
-        loses |= names_lost(giver.base, t.row.now)
+    if t.row.now != giver.row.member and not blocked:
+        loses |= names_lost(giver.row.member, t.row.now)
         yield Operation(Op.UPDATE, t.row.contact, t.row.now, why, loses=loses)
 
 

@@ -14,15 +14,18 @@ class Action(StrEnum):
 
     NOTHING = "nothing"
     UPDATE = "→L update"
+    MERGE = "merge by field"
     RENAME = "→L rename"
+    MOVE = "→P e-mail"
     REMOVE = "remove"
     ADD_NEW = "add the new address, leave the old"
     HOLD = "hold"
     LATCH = "latch"
     LATCH_END = "latch, end the pair"
+    GONE = "latch; restore: add"
 
 
-NOTHING, UPDATE, RENAME, REMOVE, ADD_NEW, HOLD, LATCH, LATCH_END = Action
+NOTHING, UPDATE, MERGE, RENAME, MOVE, REMOVE, ADD_NEW, HOLD, LATCH, LATCH_END, GONE = Action
 
 
 def row(*cells: Action) -> dict[MemberChange, Action]:
@@ -31,14 +34,14 @@ def row(*cells: Action) -> dict[MemberChange, Action]:
 
 
 # fmt: off
-TABLE: Final = {                      # SAME     UNSUBSCRIBED  BLOCKED
-    ContactChange.SAME:           row(NOTHING,  LATCH,        NOTHING),
-    ContactChange.CHANGED:        row(UPDATE,   LATCH,        NOTHING),
-    ContactChange.MOVED:          row(RENAME,   LATCH,        ADD_NEW),
-    ContactChange.EMPTIED:        row(REMOVE,   LATCH,        REMOVE),
-    ContactChange.UNUSABLE:       row(HOLD,     LATCH,        HOLD),
-    ContactChange.LEFT:           row(REMOVE,   LATCH_END,    REMOVE),
-    ContactChange.DELETED:        row(REMOVE,   LATCH_END,    REMOVE),
-    ContactChange.MISSING:        row(HOLD,     LATCH,        HOLD),
+TABLE: Final = {                     # SAME     CHANGED  MOVED   UNSUBSCRIBED  VANISHED   BLOCKED
+    ContactChange.SAME:          row(NOTHING,  MERGE,   MERGE,  LATCH,        GONE,      NOTHING),
+    ContactChange.CHANGED:       row(UPDATE,   MERGE,   MERGE,  LATCH,        GONE,      NOTHING),
+    ContactChange.MOVED:         row(RENAME,   MERGE,   MERGE,  LATCH,        GONE,      ADD_NEW),
+    ContactChange.EMPTIED:       row(REMOVE,   REMOVE,  MOVE,   LATCH,        LATCH,     REMOVE),
+    ContactChange.UNUSABLE:      row(HOLD,     HOLD,    MOVE,   LATCH,        LATCH,     HOLD),
+    ContactChange.LEFT:          row(REMOVE,   REMOVE,  REMOVE, LATCH_END,    LATCH_END, REMOVE),
+    ContactChange.DELETED:       row(REMOVE,   REMOVE,  REMOVE, LATCH_END,    LATCH_END, REMOVE),
+    ContactChange.MISSING:       row(HOLD,     HOLD,    HOLD,   LATCH,        LATCH,     HOLD),
 }
 # fmt: on

@@ -1,1 +1,1 @@
-"""What Planfix and the lists push to us, over HTTP."""
+"""Our own server: what Planfix and the list services push to us."""

@@ -2,14 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
 from syncd.core.address import AddressKey
+from syncd.core.events import Event, Learned, What
 from syncd.core.link import ACCOUNT, LinkNumber
-from syncd.core.pairs import NewLatch
-from syncd.core.people import ContactId
+from syncd.core.pairs import Gone, NewLatch
+from syncd.core.people import ContactId, Person
+from syncd.store import events
 from syncd.store.database import Database, driver
 
 _HASH_BYTES: Final = 16
@@ -52,25 +55,197 @@ class ConsentStore:
         contacts, keys = self.latched(link)
         return max(len(contacts), len(keys))
 
-    def newest(self) -> int:
-        """Return a number that grows with every latch that is set."""
-        return int(self._database.rows("SELECT COALESCE(MAX(id), 0) FROM latch")[0][0])
+    def newest(self, link: LinkNumber | None = None) -> int:
+        """Return a number that grows with every latch that is set, of one link or of any."""
+        where = "" if link is None else "WHERE link = ?"
+        query = f"SELECT COALESCE(MAX(id), 0) FROM latch {where}"
+        return int(self._database.rows(query, () if link is None else (link,))[0][0])
 
     def latch(self, link: LinkNumber, latches: Iterable[NewLatch], *, run: str, at: str) -> int:
         """Set latches, durably; those there are stay as they are. Return how many are new."""
-        new = 0
         hashed = self.hashed  # before the transaction: the first use makes the key, in its own
         with self._database.transaction() as connection:
+            return _latch(driver(connection), link, latches, hashed, run=run, at=at)
+
+    def gone(self, link: LinkNumber) -> dict[bytes, Gone]:
+        """Return whom we saw off a list, by the keyed hash of the address."""
+        rows = self._database.rows(
+            "SELECT key_hash, at, reference FROM gone WHERE link = ?", (link,)
+        )
+        return {key_hash: Gone(at, reference) for key_hash, at, reference in rows}
+
+    def learn(
+        self, link: LinkNumber, latched_in: LinkNumber, learned: Learned, *, run: str, at: str
+    ) -> None:
+        """Keep what a run learned of a link's people, all of it or nothing.
+
+        `latched_in` is the link or the account that new latches are for.
+        """
+        if not learned:
+            return
+        hashed = self.hashed
+        with self._database.transaction() as connection:
             raw = driver(connection)
-            for latch in latches:
-                key_hash = None if latch.key is None else hashed(latch.key)
-                new += raw.execute(
-                    "INSERT INTO latch (link, contact, key_hash, why, run, at)"
-                    " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM latch"
-                    " WHERE link = ? AND contact IS ? AND key_hash IS ?)",
-                    (
-                        link, latch.contact, key_hash, latch.why, run, at,
-                        link, latch.contact, key_hash,
-                    ),
-                ).rowcount  # fmt: skip
-        return new
+            _lift(raw, link, learned.lifted, hashed)
+            _latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
+            raw.executemany(
+                "DELETE FROM gone WHERE link = ? AND key_hash = ?",
+                [(link, hashed(key)) for key in learned.back],
+            )
+            raw.executemany(
+                "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (link, key_hash) DO UPDATE SET reference = excluded.reference,"
+                " at = excluded.at",
+                [(link, hashed(key), reference, since) for key, reference, since in learned.gone],
+            )
+            raw.executemany(
+                "UPDATE pair SET status = ?, reference = iif(? = '', reference, ?)"
+                " WHERE link = ? AND contact = ?",
+                [
+                    (status.value, reference, reference, link, contact)
+                    for contact, status, reference in learned.marked
+                ],
+            )
+            events.tell(raw, link, learned.events, run=run, at=at)
+
+    def release(
+        self,
+        link: LinkNumber,
+        keys: Sequence[AddressKey],
+        contacts: Sequence[ContactId],
+        *,
+        run: str,
+        at: str,
+        reason: str,
+    ) -> int:
+        """End the latches of a person, as somebody's word; return how many that were.
+
+        Their ended pairs are forgotten, so that they may be subscribed again, and what the list
+        says of an unsubscribe before now latches nobody again.
+        """
+        hashed = self.hashed
+        lifted = [NewLatch(reason, key=key) for key in keys]
+        lifted += [NewLatch(reason, contact=contact) for contact in contacts]
+        with self._database.transaction() as connection:
+            raw = driver(connection)
+            ended = _lift(raw, link, lifted, hashed)
+            raw.executemany(
+                "DELETE FROM pair WHERE link = ? AND contact = ? AND status = 'unsubscribed'",
+                [(link, contact) for contact in contacts],
+            )
+            raw.executemany(
+                "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, '', ?)"
+                " ON CONFLICT (link, key_hash) DO UPDATE SET at = excluded.at",
+                [(link, hashed(key), at) for key in keys],
+            )
+            raw.executemany(
+                "UPDATE operation SET state = 'dropped', error = 'released' WHERE link = ?"
+                " AND state IN ('planned', 'sent') AND op = 'unsubscribe'"
+                " AND (key = ? OR contact = ?)",
+                [(link, key, -1) for key in keys] + [(link, "-", c) for c in contacts],
+            )
+            told = [Event(What.RELEASED, None, key, reason) for key in keys]
+            events.tell(raw, link, told, run=run, at=at)
+        return ended
+
+    # The consent field in Planfix.
+
+    def unmarked(
+        self, link: LinkNumber, selection: int, unsubscribed: str
+    ) -> list[tuple[ContactId, Person]]:
+        """Return the contacts whose field doesn't say yet what we know of their consent.
+
+        That is whoever is latched and not marked so, and whoever is marked and latched no
+        longer; of those who are in the selection.
+        """
+        rows = self._database.rows(_UNMARKED, (selection, link, link, ACCOUNT, unsubscribed))
+        return [
+            (ContactId(contact), Person(address, key, first, last))
+            for contact, address, key, first, last in rows
+        ]
+
+    def mark(
+        self, link: LinkNumber, selection: int, contact: ContactId, *,
+        field: int, value: str, at: str,
+    ) -> None:  # fmt: skip
+        """Remember what the field says, since we wrote it."""
+        with self._database.writing() as raw:
+            raw.execute(
+                "INSERT INTO consent_mark (link, contact, value, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (link, contact) DO UPDATE SET value = excluded.value,"
+                " at = excluded.at",
+                (link, contact, value, at),
+            )
+            raw.execute(
+                "UPDATE custom SET value = ? WHERE selection = ? AND contact = ? AND field = ?",
+                (value, selection, contact, field),
+            )
+
+    def set_back(
+        self, link: LinkNumber, selection: int, *, field: int, unsubscribed: str, subscribed: str
+    ) -> list[tuple[ContactId, Person]]:
+        """Return whose field we had set to `unsubscribed`, and somebody set to `subscribed`."""
+        rows = self._database.rows(_SET_BACK, (selection, field, subscribed, link, unsubscribed))
+        return [
+            (ContactId(contact), Person(address, key, first, last))
+            for contact, address, key, first, last in rows
+        ]
+
+
+_UNMARKED: Final = """
+SELECT c.id, c.address, c.key, c.first, c.last FROM contact c
+  LEFT JOIN consent_mark m ON m.link = ?2 AND m.contact = c.id
+ WHERE c.selection = ?1 AND c.page IS NOT NULL
+   AND (c.id IN (SELECT contact FROM latch WHERE link IN (?3, ?4) AND contact IS NOT NULL))
+       <> (m.value IS ?5)
+   AND c.id IN (SELECT contact FROM latch WHERE link IN (?3, ?4) AND contact IS NOT NULL
+                UNION SELECT contact FROM consent_mark WHERE link = ?2)
+ ORDER BY c.id
+"""
+
+_SET_BACK: Final = """
+SELECT c.id, c.address, c.key, c.first, c.last FROM custom u
+  JOIN contact c ON c.selection = u.selection AND c.id = u.contact AND c.page IS NOT NULL
+  JOIN consent_mark m ON m.contact = c.id
+ WHERE u.selection = ? AND u.field = ? AND u.value = ? AND m.link = ? AND m.value = ?
+"""
+
+
+def _latch(
+    raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
+    hashed: Callable[[AddressKey], bytes], *, run: str, at: str,
+) -> int:  # fmt: skip
+    new = 0
+    for latch in latches:
+        key_hash = None if latch.key is None else hashed(latch.key)
+        new += raw.execute(
+            "INSERT INTO latch (link, contact, key_hash, why, run, at)"
+            " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM latch"
+            " WHERE link = ? AND contact IS ? AND key_hash IS ?)",
+            (
+                link, latch.contact, key_hash, latch.why, run, at,
+                link, latch.contact, key_hash,
+            ),
+        ).rowcount  # fmt: skip
+    return new
+
+
+def _lift(
+    raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
+    hashed: Callable[[AddressKey], bytes],
+) -> int:  # fmt: skip
+    ended = 0
+    for latch in latches:
+        if latch.key is not None:
+            ended += raw.execute(
+                "DELETE FROM latch WHERE link IN (?, ?) AND key_hash = ?",
+                (link, ACCOUNT, hashed(latch.key)),
+            ).rowcount
+        if latch.contact is not None:
+            ended += raw.execute(
+                "DELETE FROM latch WHERE link IN (?, ?) AND contact = ?",
+                (link, ACCOUNT, latch.contact),
+            ).rowcount
+    if ended:  # the numbers of latches that ended may be given again
+        raw.execute("UPDATE link SET latch_met = 0")
+    return ended

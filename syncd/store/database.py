@@ -137,6 +137,11 @@ class Database:
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
 
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The driver's own connection, for what is this connection's alone."""
+        return self._raw
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn the driver's errors into ours."""

@@ -10,25 +10,41 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from syncd.core.journal import Ended, Entry, State, fingerprint, signature
+from syncd.core.address import AddressKey
+from syncd.core.events import Event
+from syncd.core.journal import Ended, Entry, State, Subject, fingerprint, signature, subject
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint
-from syncd.store import pairs
+from syncd.core.plan import (
+    TO_PLANFIX,
+    End,
+    Fields,
+    Held,
+    Loses,
+    Op,
+    Operation,
+    Pairing,
+    Repoint,
+)
+from syncd.store import events, pairs
 from syncd.store.database import Database, driver
 
 _COLUMNS: Final = (
     "run, link, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
-    " approved, state, error, at"
+    " approved, state, error, at, old_first, old_last, settles, resubscribes"
 )
-_INSERT: Final = f"INSERT INTO operation ({_COLUMNS}) VALUES ({','.join('?' * 17)})"
+_INSERT: Final = f"INSERT INTO operation ({_COLUMNS}) VALUES ({','.join('?' * 21)})"
 _READ: Final = (
     "SELECT id, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
-    " batch FROM operation"
+    " batch, old_first, old_last, settles, resubscribes FROM operation"
 )
+_FOR_PLANFIX: Final = "op IN ('planfix_update', 'planfix_create', 'consent')"
+_SUBJECT: Final = "link = ? AND contact = ? AND key = ? AND planfix = ?"
 _CHUNK: Final = 500
 _WITHHELD_RUNS: Final = 3
+_KEPT: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
+_ALL_FIELDS: Final = int(Fields.ALL)
 # The index of what is still open serves no other text than its own.
 _OPEN: Final = "state IN ('planned', 'sent')"
 _PLANNED: Final = f"{_OPEN} AND state = 'planned'"
@@ -63,7 +79,8 @@ class Draft:
             (
                 self._run, self._link, op.contact, op.op.value, op.person.address, op.person.key,
                 op.person.first, op.person.last, op.old_address, op.old_key, int(op.loses),
-                op.after, op.why, approved, "planned", "", self._at,
+                op.after, op.why, approved, "planned", "", self._at, op.old_first, op.old_last,
+                int(op.settles), op.resubscribes,
             )
             for op, approved in operations
         )  # fmt: skip
@@ -74,20 +91,35 @@ class Draft:
         """Carry out what needs no call."""
         pairs.repoint(self._raw, self._link, steps)
 
+    def pair(self, pairings: list[Pairing]) -> None:
+        """Remember pairs that agree already."""
+        pairs.keep(
+            self._raw, self._link, [(p.contact, p.base, p.status, p.reference) for p in pairings]
+        )
+
+    def tell(self, seen: list[Event]) -> None:
+        """Keep what was seen of people."""
+        events.tell(self._raw, self._link, seen, run=self._run, at=self._at)
+
+    def met(self, latch: int) -> None:
+        """Remember up to which latch of the account this link's pairs were searched."""
+        if latch:
+            self._raw.execute("UPDATE link SET latch_met = ? WHERE id = ?", (latch, self._link))
+
     def hold(self, held: list[Held]) -> None:
         """Remember who waits, and why; those of the run before are forgotten."""
         self._raw.execute("DELETE FROM held WHERE link = ?", (self._link,))
         self._raw.executemany(
-            "INSERT INTO held (link, contact, why) VALUES (?, ?, ?)"
-            " ON CONFLICT (link, contact) DO NOTHING",
-            [(self._link, waiting.contact, waiting.why) for waiting in held],
+            "INSERT INTO held (link, contact, key, why) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (link, contact, key) DO NOTHING",
+            [(self._link, waiting.contact, waiting.key, waiting.why) for waiting in held],
         )
 
-    def free(self, contacts: Iterable[ContactId]) -> None:
-        """End the quarantine of contacts of whom nothing is wanted any more."""
+    def free(self, subjects: Iterable[Subject]) -> None:
+        """End the quarantine of those of whom nothing is wanted any more."""
         self._raw.executemany(
-            "DELETE FROM quarantine WHERE link = ? AND contact = ?",
-            [(self._link, contact) for contact in contacts],
+            f"DELETE FROM quarantine WHERE {_SUBJECT}",
+            [(self._link, *subject) for subject in subjects],
         )
 
     def withhold(self, *, removals: bool, losses: Loses) -> int:
@@ -106,7 +138,8 @@ class Draft:
         waiting = {
             row[0]
             for row in self._raw.execute(
-                "SELECT contact FROM operation WHERE run = ? AND link = ? AND state = 'withheld'",
+                "SELECT contact FROM operation WHERE run = ? AND link = ? AND state = 'withheld'"
+                f" AND NOT {_FOR_PLANFIX}",
                 mine,
             )
         }
@@ -120,7 +153,10 @@ class Draft:
                 waiting.add(contact)
                 behind.append((number,))
         self._raw.executemany("UPDATE operation SET state = 'withheld' WHERE id = ?", behind)
-        return len(waiting)
+        withheld = self._raw.execute(
+            "SELECT COUNT(*) FROM operation WHERE run = ? AND link = ? AND state = 'withheld'", mine
+        )
+        return int(withheld.fetchone()[0])
 
     def entries(self) -> Iterator[Operation]:
         """Yield the plan as it stands, the withheld with it."""
@@ -162,9 +198,17 @@ class Journal:
         )
 
     def singles(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
-        """Return the next planned operations other than adds, in their order."""
+        """Return the next planned writes to the list other than adds, in their order."""
         return self._entries(
-            f"run = ? AND link = ? AND {_PLANNED} AND op <> 'add' AND id > ?"
+            f"run = ? AND link = ? AND {_PLANNED} AND op <> 'add' AND NOT {_FOR_PLANFIX}"
+            f" AND id > ? ORDER BY id LIMIT {_CHUNK}",
+            (run, link, after),
+        )
+
+    def for_planfix(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
+        """Return the next planned writes to Planfix, in their order."""
+        return self._entries(
+            f"run = ? AND link = ? AND {_PLANNED} AND {_FOR_PLANFIX} AND id > ?"
             f" ORDER BY id LIMIT {_CHUNK}",
             (run, link, after),
         )
@@ -201,6 +245,21 @@ class Journal:
                 [(why, at, entry.id) for entry in entries],
             )
 
+    def wait(self, link: LinkNumber, entry: Entry, why: str, *, at: str) -> None:
+        """Give up one operation for this run; whom it was for is held."""
+        operation = entry.operation
+        with self._database.writing() as raw:
+            raw.execute(
+                "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
+                (why, at, entry.id),
+            )
+            who = subject(operation)
+            raw.execute(
+                "INSERT INTO held (link, contact, key, why) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (link, contact, key) DO NOTHING",
+                (link, who.contact, who.key, why),
+            )
+
     def record(
         self, link: LinkNumber, ended: Sequence[Ended], *, at: str, next_try: Sequence[str]
     ) -> None:
@@ -218,11 +277,16 @@ class Journal:
             kept = []
             marked = []
             gone = []
+            settled = []
             for e in ended:
                 op = e.entry.operation
                 if e.state is State.FAILED:
                     continue
-                if op.op is Op.UNSUBSCRIBE:
+                if op.op is Op.PLANFIX_UPDATE or (op.op in _KEPT and op.settles != Fields.ALL):
+                    settled.append(op)
+                elif op.op in TO_PLANFIX:
+                    continue
+                elif op.op is Op.UNSUBSCRIBE:
                     marked.append((op.contact, MemberStatus.UNSUBSCRIBED))
                 elif op.op is Op.RENAME and e.state is State.REFUSED:
                     marked.append((op.contact, e.status))  # its member is still where it was
@@ -238,6 +302,7 @@ class Journal:
             pairs.keep(raw, link, kept)
             pairs.mark(raw, link, marked)
             pairs.end(raw, link, gone)
+            pairs.settle(raw, link, settled)
             _quarantine(raw, link, ended, next_try)
 
     def withheld(self, runs: Sequence[str], link: LinkNumber) -> Counter[tuple[object, ...]]:
@@ -262,12 +327,13 @@ class Journal:
         )
         return int(rows[0][0])
 
-    def quarantined(self, link: LinkNumber) -> dict[ContactId, tuple[str, str]]:
+    def quarantined(self, link: LinkNumber) -> dict[Subject, tuple[str, str]]:
         """Return who is in quarantine: the values that failed, and when to try again."""
         return {
-            ContactId(contact): (person, next_at)
-            for contact, person, next_at in self._database.rows(
-                "SELECT contact, person, next_at FROM quarantine WHERE link = ?", (link,)
+            Subject(ContactId(contact), AddressKey(key), bool(planfix)): (person, next_at)
+            for contact, key, planfix, person, next_at in self._database.rows(
+                "SELECT contact, key, planfix, person, next_at FROM quarantine WHERE link = ?",
+                (link,),
             )
         }
 
@@ -311,38 +377,43 @@ def _state(ended: Ended) -> State:
 def _entry(row: tuple[Any, ...]) -> Entry:
     (
         number, contact, op, address, key, first, last, old_address, old_key, loses, after, why,
-        batch,
+        batch, old_first, old_last, settles, resubscribes,
     ) = row  # fmt: skip
     person = Person(address, key, first, last)
     lost = Loses(loses) if loses else Loses.NOTHING  # a flag is slow to make
-    operation = Operation(Op(op), contact, person, why, old_address, old_key, lost, after)
+    fields = Fields.ALL if settles == _ALL_FIELDS else Fields(settles)
+    operation = Operation(
+        Op(op), contact, person, why, old_address, old_key, lost, after, old_first, old_last,
+        fields, bool(resubscribes),
+    )  # fmt: skip
     return Entry(number, operation, batch)
 
 
 def _quarantine(
     raw: sqlite3.Connection, link: LinkNumber, ended: Sequence[Ended], next_try: Sequence[str]
 ) -> None:
-    """Count failures against their contacts; whoever ended otherwise is free again."""
-    failures: dict[ContactId, int] = dict(
-        raw.execute("SELECT contact, attempts FROM quarantine WHERE link = ?", (link,))
-    )
+    """Count failures against those they befell; whoever ended otherwise is free again."""
+    failures: dict[tuple[object, ...], int] = {
+        tuple(who): attempts
+        for *who, attempts in raw.execute(
+            "SELECT contact, key, planfix, attempts FROM quarantine WHERE link = ?", (link,)
+        )
+    }
     for e in ended:
         operation = e.entry.operation
+        who = subject(operation)
         if e.state is not State.FAILED:
-            if operation.contact in failures:
-                raw.execute(
-                    "DELETE FROM quarantine WHERE link = ? AND contact = ?",
-                    (link, operation.contact),
-                )
+            if who in failures:
+                raw.execute(f"DELETE FROM quarantine WHERE {_SUBJECT}", (link, *who))
             continue
-        attempts = failures.get(operation.contact, 0) + 1
+        attempts = failures.get(who, 0) + 1
         raw.execute(
-            "INSERT INTO quarantine (link, contact, person, error, attempts, next_at)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (link, contact) DO UPDATE SET"
-            " person = excluded.person, error = excluded.error, attempts = excluded.attempts,"
+            "INSERT INTO quarantine (link, contact, key, planfix, person, error, attempts, next_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (link, contact, key, planfix) DO UPDATE"
+            " SET person = excluded.person, error = excluded.error, attempts = excluded.attempts,"
             " next_at = excluded.next_at",
             (
-                link, operation.contact, fingerprint(operation.person), e.error, attempts,
+                link, *who, fingerprint(operation.person), e.error, attempts,
                 next_try[min(attempts, len(next_try)) - 1],
             ),
         )  # fmt: skip

@@ -79,6 +79,19 @@ class Links:
         """Remember the list's id; None: it certainly was not created."""
         self._set(link, list_id=list_id, asked=False)
 
+    def has_run(self, link: LinkNumber) -> bool:
+        """Whether a link's first run, which writes nothing to Planfix, is over."""
+        return bool(self._database.rows("SELECT ran FROM link WHERE id = ?", (link,))[0][0])
+
+    def ran(self, link: LinkNumber) -> None:
+        """Remember that a run of the link came to its end."""
+        with self._database.writing() as raw:
+            raw.execute("UPDATE link SET ran = 1 WHERE id = ? AND NOT ran", (link,))
+
+    def latch_met(self, link: LinkNumber) -> int:
+        """Return the newest latch of the account that was looked for among the pairs."""
+        return int(self._database.rows("SELECT latch_met FROM link WHERE id = ?", (link,))[0][0])
+
     def _set(self, link: LinkNumber, *, list_id: ListId | None, asked: bool) -> None:
         with self._database.session() as session:
             row = session.exec(select(LinkRow).where(LinkRow.id == link)).one()
@@ -92,7 +105,9 @@ class Links:
             raw = driver(connection)
             ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
             raw.execute(
-                "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?", (scope, link)
+                "UPDATE link SET scope = ?, list_id = NULL, asked = 0, ran = 0, latch_met = 0"
+                " WHERE id = ?",
+                (scope, link),
             )
             for table in ("held", "quarantine"):
                 raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))

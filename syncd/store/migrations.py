@@ -54,6 +54,37 @@ CREATE INDEX link_run_link ON link_run (link);
 CREATE TABLE approval (run VARCHAR NOT NULL, at VARCHAR NOT NULL, until VARCHAR NOT NULL,
     PRIMARY KEY (run))
 """,
+    # 2: what both directions need.
+    """
+ALTER TABLE link ADD COLUMN ran BOOLEAN NOT NULL DEFAULT 0;
+ALTER TABLE link ADD COLUMN latch_met INTEGER NOT NULL DEFAULT 0;
+UPDATE link SET ran = 1 WHERE EXISTS (SELECT 1 FROM pair WHERE pair.link = link.id);
+ALTER TABLE operation ADD COLUMN old_first VARCHAR NOT NULL DEFAULT '';
+ALTER TABLE operation ADD COLUMN old_last VARCHAR NOT NULL DEFAULT '';
+ALTER TABLE operation ADD COLUMN settles INTEGER NOT NULL DEFAULT 7;
+ALTER TABLE operation ADD COLUMN resubscribes BOOLEAN NOT NULL DEFAULT 0;
+ALTER TABLE quarantine RENAME TO quarantine_1;
+CREATE TABLE quarantine (link INTEGER NOT NULL, contact INTEGER NOT NULL, key VARCHAR NOT NULL,
+    planfix BOOLEAN NOT NULL, person VARCHAR NOT NULL, error VARCHAR NOT NULL, attempts INTEGER
+    NOT NULL, next_at VARCHAR NOT NULL, PRIMARY KEY (link, contact, key, planfix));
+INSERT INTO quarantine SELECT link, contact, '', 0, person, error, attempts, next_at
+    FROM quarantine_1;
+DROP TABLE quarantine_1;
+DROP TABLE held;
+CREATE TABLE held (link INTEGER NOT NULL, contact INTEGER NOT NULL, key VARCHAR NOT NULL, why
+    VARCHAR NOT NULL, PRIMARY KEY (link, contact, key));
+CREATE TABLE gone (link INTEGER NOT NULL, key_hash BLOB NOT NULL, reference VARCHAR NOT NULL, at
+    VARCHAR NOT NULL, PRIMARY KEY (link, key_hash)) WITHOUT ROWID;
+CREATE TABLE consent_mark (link INTEGER NOT NULL, contact INTEGER NOT NULL, value VARCHAR NOT
+    NULL, at VARCHAR NOT NULL, PRIMARY KEY (link, contact)) WITHOUT ROWID;
+CREATE TABLE custom (selection INTEGER NOT NULL, contact INTEGER NOT NULL, field INTEGER NOT
+    NULL, value VARCHAR NOT NULL, PRIMARY KEY (selection, contact, field)) WITHOUT ROWID;
+CREATE TABLE event (id INTEGER NOT NULL, run VARCHAR NOT NULL, link INTEGER NOT NULL, contact
+    INTEGER NOT NULL, key VARCHAR NOT NULL, at VARCHAR NOT NULL, what VARCHAR NOT NULL, detail
+    VARCHAR NOT NULL, PRIMARY KEY (id));
+CREATE UNIQUE INDEX event_once ON event (link, contact, key, what, detail);
+CREATE INDEX event_key ON event (key)
+""",
     # 3: messages to be relayed, and alerts that were told by SMS.
     """
 CREATE TABLE sms (id VARCHAR NOT NULL, at VARCHAR NOT NULL, login VARCHAR NOT NULL, relay VARCHAR

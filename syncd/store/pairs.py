@@ -1,14 +1,15 @@
 """Pairs and their bases; the comparison of a selection with them."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from syncd.core.address import AddressKey
 from syncd.core.link import LinkNumber
-from syncd.core.pairs import Pair, Row, Standing
+from syncd.core.pairs import Known, Pair, Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import End, Repoint
+from syncd.core.plan import End, Operation, Repoint
+from syncd.store import sightings
 from syncd.store.database import Database
 
 # Contacts that differ from their base, and those present without a pair. Everyone else needs
@@ -17,17 +18,31 @@ from syncd.store.database import Database
 _DIFFERENT: Final = """
 SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
        p.address, p.key, p.first, p.last, p.status, p.reference,
-       (SELECT h.contact FROM pair h
-         WHERE h.link = :link AND h.key = c.key AND h.contact <> c.id),
+       COALESCE((SELECT h.contact FROM pair h
+                  WHERE h.link = :link AND h.key = c.key AND h.contact <> c.id),
+                (SELECT h.contact FROM temp.sighting h
+                  WHERE h.key = c.key AND h.contact <> c.id AND h.status <> 'gone')),
        EXISTS (SELECT 1 FROM contact o INDEXED BY contact_key WHERE o.selection = :selection
-                AND o.key = c.key AND o.id <> c.id AND o.page IS NOT NULL)
+                AND o.key = c.key AND o.id <> c.id AND o.page IS NOT NULL),
+       s.key, s.contact, s.address, s.first, s.last, s.status, s.reference, s.since
   FROM contact c LEFT JOIN pair p ON p.link = :link AND p.contact = c.id
+       LEFT JOIN temp.sighting s ON s.number = COALESCE(
+           (SELECT m.number FROM temp.sighting m WHERE m.contact = c.id),
+           CASE WHEN p.contact IS NULL THEN (SELECT m.number FROM temp.sighting m
+                                              WHERE m.key = c.key AND m.contact IS NULL) END)
  WHERE c.selection = :selection
    AND CASE WHEN p.contact IS NULL THEN c.page IS NOT NULL AND c.key <> ''
        ELSE c.page IS NULL OR c.address <> p.address OR c.first <> p.first OR c.last <> p.last
+            OR s.number IS NOT NULL
        END
  ORDER BY c.id
 """
+
+_KNOWN: Final = """
+SELECT key, contact, address, first, last, status, reference FROM pair
+ WHERE link = ? AND key > ? ORDER BY key LIMIT ?
+"""
+_PAGE: Final = 2000
 
 _ABSENT: Final = """
 SELECT c.id FROM contact c WHERE c.selection = ? AND c.page IS NULL
@@ -39,6 +54,12 @@ UNPAIRED: Final = (
     "NOT EXISTS (SELECT 1 FROM pair WHERE pair.link IN (SELECT id FROM link)"
     " AND pair.contact = contact.id)"
 )
+
+_SETTLE: Final = """
+UPDATE pair SET address = iif(?1 & 4, ?2, address), key = iif(?1 & 4, ?3, key),
+first = iif(?1 & 1, ?4, first), last = iif(?1 & 2, ?5, last)
+WHERE link = ?6 AND contact = ?7
+"""
 
 _SET: Final = """
 INSERT INTO pair (link, contact, address, key, first, last, status, reference)
@@ -59,6 +80,19 @@ class Pairs:
         """Return how many pairs a link has."""
         return int(self._database.rows("SELECT COUNT(*) FROM pair WHERE link = ?", (link,))[0][0])
 
+    def known(self, link: LinkNumber) -> Iterator[Known]:
+        """Yield every pair by key, a page at a time: nothing is held while a list is read."""
+        after = ""
+        while page := self._database.rows(_KNOWN, (link, after, _PAGE)):
+            yield from map(Known._make, page)
+            after = page[-1][0]
+
+    def active(self, link: LinkNumber) -> Iterator[tuple[ContactId, Person]]:
+        """Yield the contact and the base of every active pair."""
+        for known in self.known(link):
+            if known.status == MemberStatus.ACTIVE:
+                yield known.contact, Person(known.address, known.key, known.first, known.last)
+
     def absent(self, link: LinkNumber, selection: int) -> list[ContactId]:
         """Return the paired contacts that the last sweep missed, by id."""
         return [ContactId(row[0]) for row in self._database.rows(_ABSENT, (selection, link))]
@@ -76,6 +110,16 @@ class Pairs:
         person = Person(address, found, first, last)
         return ContactId(contact), Pair(person, MemberStatus(status), reference)
 
+    def keys_of(self, link: LinkNumber, contacts: Sequence[ContactId]) -> list[AddressKey]:
+        """Return the addresses that contacts have now, or their members had in a link."""
+        marks = ",".join("?" * len(contacts)) or "NULL"
+        rows = self._database.rows(
+            f"SELECT key FROM contact WHERE id IN ({marks}) AND fault = '' AND key <> ''"
+            f" UNION SELECT key FROM pair WHERE link = ? AND contact IN ({marks})",
+            (*contacts, link, *contacts),
+        )
+        return [AddressKey(row[0]) for row in rows]
+
 
 def different(
     raw: sqlite3.Connection,
@@ -91,7 +135,7 @@ def different(
     for (
         contact, address, key, first, last, fault, page,
         base_address, base_key, base_first, base_last, status, reference,
-        holder, contested,
+        holder, contested, *seen,
     ) in rows:  # fmt: skip
         pair = None
         if base_address is not None:
@@ -105,6 +149,7 @@ def different(
             pair,
             holder,
             bool(contested),
+            sightings.sighting(seen) if seen[0] is not None else None,
         )
 
 
@@ -119,6 +164,18 @@ def keep(
         [
             (link, contact, p.address, p.key, p.first, p.last, status.value, reference)
             for contact, p, status, reference in people
+        ],
+    )
+
+
+def settle(raw: sqlite3.Connection, link: LinkNumber, done: list[Operation]) -> None:
+    """Remember the fields on which both halves agree since an operation was done."""
+    raw.executemany(
+        _SETTLE,
+        [
+            (int(op.settles), p.address, p.key, p.first, p.last, link, op.contact)
+            for op in done
+            for p in (op.person,)
         ],
     )
 

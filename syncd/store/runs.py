@@ -184,12 +184,16 @@ class Runs:
                 )
             }
             raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
-            failed_with = raw.execute("SELECT link, contact, person FROM quarantine").fetchall()
+            raw.execute("DELETE FROM event WHERE key = ?", (key,))
+            raw.execute("DELETE FROM held WHERE key = ?", (key,))
+            failed_with = raw.execute(
+                "SELECT link, contact, key, planfix, person FROM quarantine"
+            ).fetchall()
             raw.executemany(
-                "DELETE FROM quarantine WHERE link = ? AND contact = ?",
+                "DELETE FROM quarantine WHERE link = ? AND contact = ? AND key = ? AND planfix = ?",
                 [
-                    (link, contact)
-                    for link, contact, person in failed_with
+                    tuple(who)
+                    for *who, person in failed_with
                     if key_of(person.partition("\x1f")[0]) == key
                 ],
             )
@@ -202,7 +206,7 @@ class Runs:
                     (contact,),
                 )
                 raw.execute("DELETE FROM contact WHERE id = ?", (contact,))
-                for table in ("pair", "held", "quarantine"):
+                for table in ("pair", "held", "quarantine", "event", "custom"):
                     raw.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))
         self._database.wipe()
 

@@ -8,11 +8,13 @@ from syncd.core.link import Selection
 from syncd.store.alerts import AlertWindows
 from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
+from syncd.store.events import Events
 from syncd.store.journal import Journal
 from syncd.store.links import Links
 from syncd.store.pairs import Pairs
 from syncd.store.pushes import Pushes
 from syncd.store.runs import Runs
+from syncd.store.sightings import Sightings
 from syncd.store.sms import Outbox
 from syncd.store.snapshots import Snapshot
 
@@ -23,8 +25,10 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
         self.links = Links(self._database)
+        self.sightings = Sightings(self._database)
         self.pairs = Pairs(self._database)
         self.consent = ConsentStore(self._database)
+        self.events = Events(self._database)
         self.journal = Journal(self._database)
         self.runs = Runs(self._database)
         self.outbox = Outbox(self._database)

@@ -69,6 +69,8 @@ class LinkRow(SQLModel, table=True):
     selection: int
     list_id: str | None = None
     asked: bool = False  # a creation was sent, its answer not yet known
+    ran: bool = False  # a first run, which removes nothing and writes nothing to Planfix, is over
+    latch_met: int = 0  # the newest latch of the account that was looked for among its pairs
 
 
 class PairRow(SQLModel, table=True):
@@ -137,14 +139,23 @@ class OperationRow(SQLModel, table=True):
     batch: int | None
     error: str
     at: str
+    old_first: str = ""
+    old_last: str = ""
+    settles: int = 7
+    resubscribes: bool = False
 
 
 class QuarantineRow(SQLModel, table=True):
-    """A contact that failed by itself, what it failed with, and when it is tried again."""
+    """Who failed by themselves on one side, with what, and when it is tried again.
+
+    `key` is empty but for a member without a contact.
+    """
 
     __tablename__ = "quarantine"
     link: int = Field(primary_key=True)
     contact: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    planfix: bool = Field(primary_key=True)
     person: str  # the values it failed with: others are tried at once
     error: str
     attempts: int
@@ -152,12 +163,64 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class HeldRow(SQLModel, table=True):
-    """A contact that waited in the link's last run, and why."""
+    """Who waited in the link's last run, and why; `key` is that of a member without a contact."""
 
     __tablename__ = "held"
     link: int = Field(primary_key=True)
     contact: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
     why: str
+
+
+class GoneRow(SQLModel, table=True):
+    """Someone whom we saw off a list, and the reference they had: what a return is proved by."""
+
+    __tablename__ = "gone"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    link: int = Field(primary_key=True)
+    key_hash: bytes = Field(primary_key=True)
+    reference: str
+    at: str
+
+
+class ConsentMarkRow(SQLModel, table=True):
+    """What we last wrote to a contact's consent field."""
+
+    __tablename__ = "consent_mark"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    link: int = Field(primary_key=True)
+    contact: int = Field(primary_key=True)
+    value: str
+    at: str
+
+
+class CustomRow(SQLModel, table=True):
+    """A custom field of a contact as last read, where a link asked for it."""
+
+    __tablename__ = "custom"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    selection: int = Field(primary_key=True)
+    contact: int = Field(primary_key=True)
+    field: int = Field(primary_key=True)
+    value: str
+
+
+class EventRow(SQLModel, table=True):
+    """What syncd saw of a person, for `history`; the same thing is told once."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("event_once", "link", "contact", "key", "what", "detail", unique=True),
+        Index("event_key", "key"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    run: str
+    link: int
+    contact: int
+    key: str
+    at: str
+    what: str
+    detail: str
 
 
 class RunRow(SQLModel, table=True):

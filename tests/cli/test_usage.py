@@ -89,7 +89,7 @@ def test_a_run_prints_the_run_document_and_nothing_else(syncd: CommandLine) -> N
         "links": [
             {
                 "link": "customers", "outcome": "ok", "error": None,
-                "planfix_read": 2, "list_read": None, "certified": True,
+                "planfix_read": 2, "list_read": 0, "certified": True,
                 "planned": {**NOTHING, "add": 2}, "applied": {**NOTHING, "add": 2},
                 "withheld": 0, "held": 0, "quarantined": 0,
             }

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.core.address import AddressKey, fault_of
-from syncd.core.pairs import NewLatch, Pair, Row, Standing
+from syncd.core.pairs import NewLatch, Pair, Row, Sighting, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
+from syncd.core.people import Member as ListMember
 from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Step
 from syncd.engine.consent import Latches, spread
 from syncd.engine.reconcile import reconcile
@@ -38,6 +39,7 @@ def row(
     status: MemberStatus = ACTIVE,
     holder: int | None = None,
     contested: bool = False,
+    sighting: Sighting | None = None,
 ) -> Row:
     """Make one row by hand; a text is an address of somebody without names."""
     here = person(now) if isinstance(now, str) else now
@@ -50,7 +52,16 @@ def row(
         None if agreed is None else Pair(agreed, status),
         None if holder is None else ContactId(holder),
         contested,
+        sighting,
     )
+
+
+def seen(
+    contact: int | None, here: Person, status: MemberStatus = ACTIVE, *, since: str = ""
+) -> Sighting:
+    """Make the sighting of a member that its pair doesn't know so."""
+    number = None if contact is None else ContactId(contact)
+    return Sighting(here.key, number, ListMember("ref", here, status, since))
 
 
 @dataclass

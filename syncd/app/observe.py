@@ -1,0 +1,235 @@
+"""Read the list, and learn from it before anything is planned: who left, who is back."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from syncd.app.apply import DAY, latches_of, stamp
+from syncd.app.world import OpenLink
+from syncd.core.address import AddressKey
+from syncd.core.events import Event, Learned, What
+from syncd.core.pairs import NewLatch, Pair, Sighting
+from syncd.core.people import ContactId, Member, MemberStatus
+from syncd.core.plan import Loses, Op
+from syncd.engine.news import News, news_of
+from syncd.engine.sightings import compare
+from syncd.errors import StoppedError
+from syncd.ports import ListId
+
+log = structlog.get_logger()
+
+_ASK_EVERY: Final = 1000
+"""How many members are read before it is asked whether to stop."""
+
+_WHY: Final = {
+    What.LEFT: "the list says that they unsubscribed",
+    What.VANISHED: "gone from the list",
+    What.LET_GO: "gone from the list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What reading a list came to.
+
+    `read` counts its members, None where it can't be read. `empty`: it has nobody, though pairs
+    were active. `waiting` is what must wait for a person, since it is too much at once:
+    `vanished` and `returned` count it. `lost` are those whom the list has lost in the last 24
+    hours without anybody's approval; they count like removals.
+    """
+
+    read: int | None = None
+    empty: bool = False
+    waiting: Loses = Loses.NOTHING
+    vanished: int = 0
+    returned: int = 0
+    lost: int = 0
+
+
+def observe(
+    open_link: OpenLink,
+    list_id: ListId | None,
+    *,
+    restore: bool,
+    allowance: int,
+    approved: Collection[tuple[object, ...]],
+    stop: Callable[[], bool],
+) -> Observation:
+    """Read a list that can be read, and keep what follows for people's consent.
+
+    `allowance` is how many more removals the link's limit has room for: members who vanished,
+    and returns that nothing proves, count against it, and over it all of them wait. `approved`
+    are the signatures of what a person has released. `restore`: who vanished is put back.
+
+    Raises:
+        TemporaryError: the list could not be read whole.
+        ConfigurationError: there is no such list.
+        StoppedError: `stop` said so.
+    """
+    store, number = open_link.store, open_link.number
+    lost = store.events.count(number, What.VANISHED.value, stamp(-DAY))
+    if not open_link.backend.capabilities.can_read:
+        store.sightings.clear()
+        return Observation(lost=lost)
+    read = _read(open_link, list_id, stop)
+    sorting = _Sorting(open_link, restore=restore, approved=approved)
+    vanished, returned = sorting.vanished, sorting.returned
+    missed = len(vanished) + sorting.missed
+    empty = not read and missed > 0
+    waiting = Loses.NOTHING
+    if empty or missed + len(returned) > allowance - lost:
+        waiting |= Loses.VANISHED if missed else Loses.NOTHING
+        waiting |= Loses.RETURNED if returned else Loses.NOTHING
+    else:
+        for contact, pair in vanished:
+            sorting.gone(contact, pair, What.VANISHED)
+        for sighting, found in returned:
+            sorting.back(sighting, found, What.SEEMS_BACK)
+        lost += len(vanished)
+    store.consent.learn(
+        number, open_link.consent_number, sorting.learned, run=open_link.run, at=stamp()
+    )
+    if sorting.learned.events:
+        log.info("list.news", **Counter(event.what.value for event in sorting.learned.events))
+    return Observation(read, empty, waiting, missed, len(returned), lost)
+
+
+def _read(open_link: OpenLink, list_id: ListId | None, stop: Callable[[], bool]) -> int:
+    """Keep what differs from the pairs; return how many members the list has."""
+    count = 0
+
+    def members() -> Iterator[Member]:
+        nonlocal count
+        if list_id is None:  # there is none yet
+            return
+        for member in open_link.backend.read(list_id):
+            count += 1
+            if not count % _ASK_EVERY and stop():
+                raise StoppedError("Asked to stop while the list was read.")
+            yield member
+
+    store, capabilities = open_link.store, open_link.backend.capabilities
+    differences = compare(store.pairs.known(open_link.number), members(), capabilities.names)
+    store.sightings.replace(open_link.number, differences, follows=capabilities.keeps_reference)
+    return count
+
+
+class _Sorting:
+    """Sightings sorted: what is certain is learned at once, and the rest is offered.
+
+    `vanished` are gone without a word, `returned` back without a proof; `missed` counts those
+    who are gone and shall be put back. Those whom a person approved are in none of these.
+    """
+
+    def __init__(
+        self, open_link: OpenLink, *, restore: bool, approved: Collection[tuple[object, ...]]
+    ) -> None:
+        self._at = open_link
+        self._restore = restore
+        self._approved = {(line[0], line[2]) for line in approved if line[1] == Op.CONSENT}
+        self._put_back = {line[0] for line in approved if line[1] == Op.ADD}
+        self._latches = latches_of(open_link)
+        self._now = stamp()
+        self.learned = Learned()
+        self.vanished: list[tuple[ContactId, Pair]] = []
+        self.returned: list[tuple[Sighting, Pair | None]] = []
+        self.missed = 0
+        consent, sightings = open_link.store.consent, open_link.store.sightings
+        gone, hashed = consent.gone(open_link.number), consent.hashed
+        proves_nothing = []
+        for number, sighting, pair, present in sightings.all(
+            open_link.number, open_link.snapshot.id
+        ):
+            known = gone.get(hashed(pair.base.key if pair is not None else sighting.key))
+            known = known or gone.get(hashed(sighting.key))
+            news = news_of(sighting, pair, known)
+            if not self._sort(news, sighting, pair, present=present):
+                proves_nothing.append(number)
+        sightings.drop(proves_nothing)
+
+    def _sort(self, news: News, sighting: Sighting, pair: Pair | None, *, present: bool) -> bool:
+        """Take one sighting; False where nothing may be concluded from it."""
+        contact, member = sighting.contact, sighting.member
+        match news:
+            case News.LEFT if member is not None:
+                self._left(sighting, member, pair)
+            case News.VANISHED if pair is not None and contact is not None:
+                self._vanished(contact, pair, present=present)
+            case News.RETURNED:
+                self.back(sighting, pair, What.RETURNED)
+            case News.SEEMS_BACK if (contact or 0, sighting.key) in self._approved:
+                self.back(sighting, pair, What.RETURNED)
+            case News.SEEMS_BACK:
+                self.returned.append((sighting, pair))
+            case News.STRANGE:
+                log.warning("list.standing_unknown")
+                return pair is None
+            case _ if pair is not None and contact is not None and member is not None:
+                self._standing(news, contact, member)
+            case _ if member is not None and member.status.on_list:
+                # At an address that is latched for another reason, they are none of our business.
+                return not self._latches.holds_key(sighting.key)
+        return True
+
+    def _left(self, sighting: Sighting, member: Member, pair: Pair | None) -> None:
+        learned, why = self.learned, _WHY[What.LEFT]
+        since = member.since or self._now
+        for key in _keys(sighting, pair):
+            learned.latches.append(NewLatch(why, key=key))
+            learned.gone.append((key, member.reference, since))
+        self._tell(What.LEFT, sighting.contact, sighting.key, since)
+        if sighting.contact is not None:
+            learned.latches.append(NewLatch(why, contact=sighting.contact))
+            standing = (sighting.contact, MemberStatus.UNSUBSCRIBED, member.reference)
+            learned.marked.append(standing)
+
+    def _vanished(self, contact: ContactId, pair: Pair, *, present: bool) -> None:
+        if self._restore and present and contact not in self._latches.contacts:
+            self.missed += contact not in self._put_back
+        elif (contact, pair.base.key) in self._approved:
+            self.gone(contact, pair, What.LET_GO)
+        else:
+            self.vanished.append((contact, pair))
+
+    def gone(self, contact: ContactId, pair: Pair, what: What) -> None:
+        """Latch somebody who vanished."""
+        why, key = _WHY[what], pair.base.key
+        self.learned.latches += [NewLatch(why, key=key), NewLatch(why, contact=contact)]
+        self.learned.gone.append((key, pair.reference, self._now))
+        self.learned.marked.append((contact, MemberStatus.UNSUBSCRIBED, ""))
+        self._tell(what, contact, key, self._now)
+
+    def back(self, sighting: Sighting, pair: Pair | None, what: What) -> None:
+        """End the latches of somebody who is back, of all contacts at that address too."""
+        keys = _keys(sighting, pair)
+        contacts = {c for key in keys for c in self._at.store.runs.contacts_with(key)}
+        if sighting.contact is not None:
+            contacts.add(sighting.contact)
+            member = sighting.member
+            reference = member.reference if member is not None else ""
+            standing = (sighting.contact, MemberStatus.ACTIVE, reference)
+            self.learned.marked.append(standing)
+        self.learned.lifted += [NewLatch(what.value, key=key) for key in keys]
+        self.learned.lifted += [NewLatch(what.value, contact=c) for c in sorted(contacts)]
+        self.learned.back += keys
+        self._tell(what, sighting.contact, sighting.key, self._now)
+
+    def _standing(self, news: News, contact: ContactId, member: Member) -> None:
+        status = {News.BOUNCED: MemberStatus.BLOCKED, News.WORKS: MemberStatus.ACTIVE}.get(news)
+        if status is not None:
+            what = What.BOUNCED if news is News.BOUNCED else What.WORKS
+            self._tell(what, contact, member.person.key, self._now)
+            self.learned.marked.append((contact, status, member.reference))
+        elif news is News.RENEWED:
+            self.learned.marked.append((contact, MemberStatus.ACTIVE, member.reference))
+
+    def _tell(self, what: What, contact: ContactId | None, key: AddressKey, since: str) -> None:
+        self.learned.events.append(Event(what, contact, key, since))
+
+
+def _keys(sighting: Sighting, pair: Pair | None) -> list[AddressKey]:
+    """Return the addresses that a sighting is about: the member's, and what it was agreed to be."""
+    return sorted({sighting.key} | ({pair.base.key} if pair is not None else set()))
