@@ -20,7 +20,7 @@ from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
 from syncd.errors import BusyError, QuotaError, SyncdError
 from syncd.planfix.client import Options as PlanfixOptions
-from syncd.planfix.contacts import Planfix
+from syncd.planfix.side import Planfix
 from syncd.ports import MemberSide, TextSender
 from syncd.sms import GATEWAYS
 from syncd.sms.base import Options as SmsOptions
@@ -75,6 +75,7 @@ def open_world(
             },
             store=store,
             planfix=planfix,
+            contacts=planfix.contacts,
             open_backend=open_backend,
             alert=_alert(settings, store),
             after_failures=settings.alerts.after_failures,

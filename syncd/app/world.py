@@ -9,6 +9,7 @@ from syncd.errors import UsageError
 from syncd.ports import ContactSide, ListId, MemberSide
 
 if TYPE_CHECKING:
+    from syncd.planfix.contacts import Contacts
     from syncd.store.snapshots import Snapshot
     from syncd.store.store import Store
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class World:
     """Everything outside the engine, opened; made by `wiring`.
 
-    `account` names the Planfix account a snapshot belongs to. `open_backend` opens a service
+    `account` names the Planfix account a snapshot belongs to; `contacts` has its functions for an
+    operator, who may call more of them than a run. `open_backend` opens a service
     anew, so that what it counts begins with each run. `alert` tells a person that a run was
     refused, or that `after_failures` runs in a row failed. `scopes` says, per link, what its pairs
     are made with (guard 7).
@@ -30,6 +32,7 @@ class World:
     scopes: dict[str, str]
     store: "Store"
     planfix: ContactSide
+    contacts: "Contacts"
     open_backend: Callable[[str], MemberSide]
     alert: Callable[[Mapping[str, Any]], None] = lambda _: None
     after_failures: int = 3

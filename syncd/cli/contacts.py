@@ -13,7 +13,8 @@ from syncd.cli.render import json_array, table, to_json
 from syncd.errors import UsageError
 
 if TYPE_CHECKING:
-    from syncd.core.people import Contact
+    from syncd.core.people import Contact, ContactId
+    from syncd.planfix.contacts import Contacts
 
 _HEAD = ("ID", "E-MAIL", "FIRST NAME", "LAST NAME")
 
@@ -30,12 +31,10 @@ def contacts(asked: Asked, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _planfix(asked: Asked) -> Iterator[Any]:
+def _planfix(asked: Asked) -> Iterator["Contacts"]:
     """Open Planfix with every function that an operator may call."""
     with asked.world() as world:
-        from syncd.app.operator import planfix  # noqa: PLC0415
-
-        yield planfix(world)
+        yield world.contacts
 
 
 @contacts.command("list")
@@ -72,7 +71,7 @@ def list_contacts(asked: Asked, target: str, search: str, address: str, *, as_js
             )  # fmt: skip
 
 
-def _pages(planfix: Any, target: str, search: str, address: str) -> Iterator["Contact"]:
+def _pages(planfix: "Contacts", target: str, search: str, address: str) -> Iterator["Contact"]:
     page, seen, total = 1, 0, 1
     while seen < total:
         read = planfix.list_page(target, page, search=search, address=address)
@@ -87,7 +86,7 @@ def _pages(planfix: Any, target: str, search: str, address: str) -> Iterator["Co
 @contact_argument
 @json_option
 @pass_asked
-def get(asked: Asked, contact: int, *, as_json: bool) -> None:
+def get(asked: Asked, contact: "ContactId", *, as_json: bool) -> None:
     """Show one contact, with what only contact.get tells."""
     with _planfix(asked) as planfix:
         card = asdict(planfix.get(contact))
@@ -142,7 +141,7 @@ def add(
 @pass_asked
 def update(
     asked: Asked,
-    contact: int,
+    contact: "ContactId",
     *,
     name: str,
     mid_name: str,
@@ -164,7 +163,7 @@ def update(
 @contact_argument
 @yes_option
 @pass_asked
-def delete(asked: Asked, contact: int, *, yes: bool) -> None:
+def delete(asked: Asked, contact: "ContactId", *, yes: bool) -> None:
     """Delete a contact in Planfix."""
     confirm(f"Delete contact {contact} in Planfix?", yes=yes)
     with _planfix(asked) as planfix:
@@ -211,7 +210,7 @@ def _named(items: Iterable[Any], *, as_json: bool) -> None:
 @click.argument("what", type=click.Choice(["grant", "revoke"]))
 @yes_option
 @pass_asked
-def access(asked: Asked, contact: int, what: str, *, yes: bool) -> None:
+def access(asked: Asked, contact: "ContactId", what: str, *, yes: bool) -> None:
     """Let a person into Planfix (they get a letter), or shut them out."""
     confirm(f"Really {what} contact {contact} access to Planfix?", yes=yes)
     with _planfix(asked) as planfix:
@@ -227,7 +226,7 @@ def access(asked: Asked, contact: int, what: str, *, yes: bool) -> None:
 @click.option("--active/--inactive", default=None)
 @pass_asked
 def user_info(
-    asked: Asked, contact: int, address: str, *, with_password: bool, active: bool | None
+    asked: Asked, contact: "ContactId", address: str, *, with_password: bool, active: bool | None
 ) -> None:
     """Change how a person who has access logs in."""
     if not (with_password or address or active is not None):
@@ -256,7 +255,10 @@ def _read_password() -> str:
 @click.option("--remove", "removed", type=int, multiple=True, metavar="COMPANY")
 @pass_asked
 def contractors(
-    asked: Asked, contact: int, added: tuple[int, ...], removed: tuple[int, ...]
+    asked: Asked,
+    contact: "ContactId",
+    added: tuple["ContactId", ...],
+    removed: tuple["ContactId", ...],
 ) -> None:
     """Say which companies a person belongs to, and to which no longer."""
     if not (added or removed):
@@ -270,7 +272,7 @@ def contractors(
 @contact_argument
 @click.argument("values", nargs=-1, required=True, metavar="FIELD=VALUE...")
 @pass_asked
-def custom_data(asked: Asked, contact: int, values: tuple[str, ...]) -> None:
+def custom_data(asked: Asked, contact: "ContactId", values: tuple[str, ...]) -> None:
     """Set custom fields by their ids; an empty value blanks one."""
     fields = dict(_field(value) for value in values)
     with _planfix(asked) as planfix:
@@ -285,5 +287,5 @@ def _field(text: str) -> tuple[int, str]:
     return int(field), value
 
 
-def _done(asked: Asked, contact: int, what: str) -> None:
+def _done(asked: Asked, contact: "ContactId", what: str) -> None:
     show([to_json({"id": contact, "done": what})] if asked.as_json else [f"{contact}: {what}"])

@@ -1,27 +1,16 @@
-"""Planfix's contact functions: what a run needs of them, and what an operator may do by hand.
+"""Planfix's contact functions, one by one: what a run builds on, and an operator calls by hand.
 
 Every write is silent: it notifies nobody and leaves the contact's log alone, as the terms of
 use ask of programs. Only what is given is sent; an absent value stays as it is, an empty
 element would blank it (assumed).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from syncd.core.link import Selection
-from syncd.core.people import ContactId, Person
-from syncd.core.plan import ItemResult
-from syncd.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ItemError,
-    UsageError,
-)
-from syncd.planfix import sweep as sweeping
-from syncd.planfix import writing
-from syncd.planfix.client import Budget, Options, PlanfixClient
-from syncd.planfix.sweep import Progress
-from syncd.ports import SnapshotWriter, SweepReport
+from syncd.core.people import ContactId
+from syncd.errors import UsageError
+from syncd.planfix.client import PlanfixClient
 from syncd.wire import planfix_xml as xml
 from syncd.wire.planfix_xml import Card, ContactPage, Employee, NamedItem, Value
 
@@ -31,108 +20,20 @@ BLANKABLE: Final = (
 )  # fmt: skip
 """The one-line fields that an operator may empty; a name has to stay."""
 
+MAIN_ADDRESS: Final = 4005
+"""The filter "main e-mail contains" (the Planfix help page on contact filters)."""
+FURTHER_ADDRESS: Final = 4221
+"""The filter "additional e-mail contains"."""
 
-class Planfix:
-    """One Planfix account; fulfils `syncd.ports.ContactSide`."""
 
-    def __init__(
-        self,
-        options: Options,
-        *,
-        budget: Budget | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Prepare the calls, without connecting yet; `progress` is told of a sweep's pages.
+class Contacts:
+    """The contact functions of one Planfix account."""
 
-        Raises:
-            ConfigurationError: the address can't be used.
-        """
-        self._client = PlanfixClient(options, budget=budget)
-        self._page_size = options.page_size
-        self._progress = progress
+    def __init__(self, client: PlanfixClient, page_size: int) -> None:
+        self._client = client
+        self._page_size = page_size
 
-    # What a run needs.
-
-    def sweep(
-        self,
-        selection: Selection,
-        snapshot: SnapshotWriter,
-        *,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> SweepReport:
-        """Read a selection whole; `stop` is asked before each page.
-
-        Raises:
-            StoppedError: it said so.
-            TemporaryError, AuthenticationError, ConfigurationError: a page could not be had.
-        """
-        return sweeping.sweep(
-            self._client,
-            selection,
-            snapshot,
-            self._page_size,
-            progress=self._progress,
-            stop=stop,
-        )
-
-    def sweep_ids(self, selection: Selection, page_size: int) -> tuple[frozenset[ContactId], bool]:
-        """Read only the ids of a selection; the second value says whether that is certified."""
-        return sweeping.sweep_ids(self._client, selection, page_size)
-
-    def exists(self, contact: ContactId) -> bool | None:
-        """Ask contact.get: True, False (code 8002), or None where we have no right to know."""
-        try:
-            self.get(contact)
-        except ItemError as error:
-            if error.code == "8002":
-                return False
-            if error.code == "8001":
-                return None
-            raise
-        except (AuthenticationError, ConfigurationError) as error:
-            if _code_of(error) in {"0020", "1002"}:
-                return None
-            raise
-        return True
-
-    def find(self, address: str) -> tuple[ContactId, ...]:
-        """Return whose main or additional address this is, persons and companies, by id."""
-        return writing.find(self, address)
-
-    def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
-        """Write the fields in which `wanted` differs from `was`, where they still are as read."""
-        return writing.correct(self, contact, was=was, wanted=wanted)
-
-    def create(self, person: Person) -> ContactId:
-        """Add a person's contact; look with `find` first (raises what `add` does)."""
-        return self.add(address=person.address, name=person.first, last_name=person.last)
-
-    def mark(self, contact: ContactId, *, field: int, value: str) -> ItemResult:
-        """Set a custom field and see that it reads back so; unchanged where it did before."""
-        return writing.mark(self, contact, field=field, value=value)
-
-    def check(self) -> str:
-        """Log in and ask who we are; return a line for the operator.
-
-        Raises:
-            AuthenticationError: the employee behind the token is not active.
-        """
-        employee = self.employee()
-        if employee.status != "ACTIVE":
-            raise AuthenticationError(
-                f"Planfix says that our token's employee is {employee.status or 'of no status'}",
-                hint="Switch the employee or robot on again, or use another one's token.",
-            )
-        line = f"logged in as employee {employee.id}, role {employee.role or 'unknown'}"
-        if employee.role != "ADMIN":
-            line += "; warning: without the role ADMIN, contacts may be hidden from us"
-        return line
-
-    def close(self) -> None:
-        """Let go of connections."""
-        self._client.close()
-
-    # Reading, by hand.
+    # Reading.
 
     def get(self, contact: ContactId) -> Card:
         """Read one contact with what only contact.get shows."""
@@ -149,7 +50,7 @@ class Planfix:
         *,
         search: str = "",
         address: str = "",
-        kind: int = writing.MAIN_ADDRESS,
+        kind: int = MAIN_ADDRESS,
     ) -> ContactPage:
         """Read one page of a target: contact, company, template or a filter's id.
 
@@ -329,9 +230,3 @@ class Planfix:
             write=True,
             repeatable=repeatable,
         )
-
-
-def _code_of(error: Exception) -> str:
-    """Return Planfix's code behind an error of the client."""
-    cause = error.__cause__
-    return cause.code if isinstance(cause, xml.Refusal) else ""

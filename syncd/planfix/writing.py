@@ -5,27 +5,20 @@ so each write reads first, and is silent. Every function here may be repeated, b
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from syncd.core.address import key_of
 from syncd.core.people import ContactId, Person
 from syncd.core.plan import ItemResult, Result
 from syncd.errors import ItemError
+from syncd.planfix.contacts import FURTHER_ADDRESS, MAIN_ADDRESS, Contacts
 from syncd.ports import ReadContact
 from syncd.wire.planfix_xml import Card
-
-if TYPE_CHECKING:
-    from syncd.planfix.contacts import Planfix
-
-MAIN_ADDRESS: Final = 4005
-"""The filter "main e-mail contains" (the Planfix help page on contact filters)."""
-FURTHER_ADDRESS: Final = 4221
-"""The filter "additional e-mail contains"."""
 
 _TARGETS: Final = ("contact", "company")
 
 
-def find(planfix: "Planfix", address: str) -> tuple[ContactId, ...]:
+def find(planfix: Contacts, address: str) -> tuple[ContactId, ...]:
     """Return whose main or additional address this is, persons and companies, by id.
 
     The filters match parts of addresses, so each contact they show is compared. An additional
@@ -44,7 +37,7 @@ def find(planfix: "Planfix", address: str) -> tuple[ContactId, ...]:
     return tuple(sorted(found))
 
 
-def correct(planfix: "Planfix", contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
+def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
     """Write the fields in which `wanted` differs from `was`, where they still are as read.
 
     A field that has the wanted value already is left alone; one that has neither is somebody's
@@ -70,7 +63,7 @@ def correct(planfix: "Planfix", contact: ContactId, *, was: Person, wanted: Pers
     return ItemResult(Result.DONE)
 
 
-def mark(planfix: "Planfix", contact: ContactId, *, field: int, value: str) -> ItemResult:
+def mark(planfix: Contacts, contact: ContactId, *, field: int, value: str) -> ItemResult:
     """Set a custom field and see that it reads back so; unchanged where it did before.
 
     A field whose values are records of a directory reads back an id, with the label beside it
@@ -92,7 +85,7 @@ def person_of(card: Card) -> Person:
     return Person.of(card.email, card.name, "" if card.is_company else card.last_name)
 
 
-def _shown(planfix: "Planfix", address: str, kind: int) -> Iterator[ReadContact]:
+def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[ReadContact]:
     for target in _TARGETS:
         number, seen, total = 1, 0, 1
         while seen < total:

@@ -10,7 +10,7 @@ import stamina
 from lxml import etree
 
 from syncd.planfix.client import Options
-from syncd.planfix.contacts import Planfix
+from syncd.planfix.side import Planfix
 
 
 @dataclass

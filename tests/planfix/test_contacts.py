@@ -5,7 +5,7 @@ import pytest
 
 from syncd.core.people import ContactId
 from syncd.errors import AmbiguousError, AuthenticationError, ItemError, UsageError
-from syncd.planfix.contacts import Planfix
+from syncd.planfix.side import Planfix
 from tests.planfix.conftest import Canned, Script
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "planfix"
@@ -70,7 +70,7 @@ def test_check_refuses_an_employee_who_is_switched_off(script: Script, planfix: 
 def test_a_page_can_be_searched_by_address(script: Script, planfix: Planfix) -> None:
     script.replies = [sample("contact-getList-page1.xml")]
 
-    page = planfix.list_page("contact", address="anna@example.com")
+    page = planfix.contacts.list_page("contact", address="anna@example.com")
 
     assert page.total == 7
     assert sent(script) == (
@@ -84,41 +84,43 @@ Write = Callable[[Planfix], object]
 
 WRITES: dict[str, tuple[Write, str]] = {
     "add": (
-        lambda planfix: planfix.add(address="janis@example.org", last_name="Ozols", template=1),
+        lambda planfix: planfix.contacts.add(
+            address="janis@example.org", last_name="Ozols", template=1
+        ),
         (
             "<contact><template>1</template><name>janis</name><lastName>Ozols</lastName>"
             "<email>janis@example.org</email></contact>"
         ),
     ),
     "update": (
-        lambda planfix: planfix.update(ONE, name="Анна", mid_name="Петровна"),
+        lambda planfix: planfix.contacts.update(ONE, name="Анна", mid_name="Петровна"),
         "<contact><id>1001</id><name>Анна</name><midName>Петровна</midName></contact>",
     ),
     "blank": (
-        lambda planfix: planfix.update(ONE, blank=["post"]),
+        lambda planfix: planfix.contacts.update(ONE, blank=["post"]),
         "<contact><id>1001</id><post/></contact>",
     ),
     "custom-data": (
-        lambda planfix: planfix.update_custom_data(ONE, {10124: "unsubscribed"}),
+        lambda planfix: planfix.contacts.update_custom_data(ONE, {10124: "unsubscribed"}),
         (
             "<contact><id>1001</id><customData><customValue><id>10124</id>"
             "<value>unsubscribed</value></customValue></customData></contact>"
         ),
     ),
-    "delete": (lambda planfix: planfix.delete(ONE), "<contact><id>1001</id></contact>"),
+    "delete": (lambda planfix: planfix.contacts.delete(ONE), "<contact><id>1001</id></contact>"),
     "access": (
-        lambda planfix: planfix.manage_access(ONE, grant=False),
+        lambda planfix: planfix.contacts.manage_access(ONE, grant=False),
         "<contact><id>1001</id><havePlanfixAccess>0</havePlanfixAccess></contact>",
     ),
     "user-info": (
-        lambda planfix: planfix.update_user_info(ONE, password="p-w", active=False),
+        lambda planfix: planfix.contacts.update_user_info(ONE, password="p-w", active=False),
         (
             "<contact><id>1001</id><user><password>p-w</password><status>UNACTIVE</status></user>"
             "</contact>"
         ),
     ),
     "contractors": (
-        lambda planfix: planfix.update_contractors(ONE, add=[ContactId(7), ContactId(8)]),
+        lambda planfix: planfix.contacts.update_contractors(ONE, add=[ContactId(7), ContactId(8)]),
         (
             "<contact><id>1001</id><contractors><addClient><id>7</id><id>8</id></addClient>"
             "</contractors></contact>"
@@ -143,14 +145,14 @@ def test_adding_is_never_repeated_blindly(script: Script, planfix: Planfix) -> N
     script.replies = [Canned(b"", 504), DONE]
 
     with pytest.raises(AmbiguousError):
-        planfix.add(address="a@example.com", name="A")
+        planfix.contacts.add(address="a@example.com", name="A")
     assert len(script.requests) == 1
 
 
 def test_an_update_may_be_repeated(script: Script, planfix: Planfix) -> None:
     script.replies = [Canned(b"", 504), DONE]
 
-    planfix.update(ONE, address="a@example.com")
+    planfix.contacts.update(ONE, address="a@example.com")
 
     assert len(script.requests) == 2
 
@@ -158,7 +160,7 @@ def test_an_update_may_be_repeated(script: Script, planfix: Planfix) -> None:
 @pytest.mark.parametrize("blank", [["name"], ["id"], []])
 def test_an_update_needs_something_that_can_be_changed(planfix: Planfix, blank: list[str]) -> None:
     with pytest.raises(UsageError):
-        planfix.update(ONE, blank=blank)
+        planfix.contacts.update(ONE, blank=blank)
 
 
 def test_lists_for_the_settings_can_be_asked_for(script: Script, planfix: Planfix) -> None:
@@ -168,6 +170,10 @@ def test_lists_for_the_settings_can_be_asked_for(script: Script, planfix: Planfi
         sample("contact-getPhoneTypes-reply.xml"),
     ]
 
-    counts = [len(planfix.groups()), len(planfix.filters()), len(planfix.phone_types())]
+    counts = [
+        len(planfix.contacts.groups()),
+        len(planfix.contacts.filters()),
+        len(planfix.contacts.phone_types()),
+    ]
 
     assert counts == [3, 4, 4]

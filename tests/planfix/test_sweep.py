@@ -7,7 +7,7 @@ import pytest
 from syncd.core.link import Selection
 from syncd.core.people import ContactId
 from syncd.errors import QuotaError, StoppedError, TemporaryError
-from syncd.planfix.contacts import Planfix
+from syncd.planfix.side import Planfix
 from syncd.ports import ReadContact, Remembered
 from tests.planfix.conftest import Canned, Script, options
 

@@ -7,7 +7,7 @@ import pytest
 from syncd.core.people import ContactId, Person
 from syncd.core.plan import Result
 from syncd.planfix.client import Options
-from syncd.planfix.contacts import Planfix
+from syncd.planfix.side import Planfix
 from syncd.simulator.planfix import SimulatedPlanfix
 
 FIELD = 10124
