@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.figures import Figure
 from syncd.core.people import Contact, ContactId, Person
 from syncd.receiver.pushes import Token
-from syncd.receiver.server import Options, Receiver
+from syncd.receiver.receiver import Options, Receiver
 from syncd.store.store import Store
 from syncd.wire.email_service import (
     Accepted,

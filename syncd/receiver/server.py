@@ -1,26 +1,17 @@
-"""The receiver as a thing that is started and stopped: a socket, uvicorn, and the intake."""
+"""A socket that an ASGI application answers, with bounds to what a sender may cost."""
 
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 import uvicorn
-from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from syncd.core.link import Link
 from syncd.errors import ConfigurationError
-from syncd.receiver.app import application
-from syncd.receiver.intake import Intake
-from syncd.receiver.pushes import Token, Tokens
 from syncd.wire.email_service import CONTENT_TYPE, Refused, encode_reply
-
-if TYPE_CHECKING:
-    from syncd.store.store import Store
 
 log = structlog.get_logger()
 
@@ -34,111 +25,90 @@ _MOST_AHEAD: Final = 16
 _READ_BYTES: Final = 32_768
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the receiver takes, and from whom.
+class Server:
+    """Answers at one socket, in a thread of its own, from `start` until `stop`.
 
-    `account` is the one whose selections pushed contacts belong to. `pushes` are the tokens of
-    `[[receiver.email]]`, `lists` each backend's own; `links` are the config's.
-    """
-
-    host: str
-    port: int
-    account: str
-    pushes: tuple[Token, ...] = ()
-    lists: tuple[Token, ...] = ()
-    links: tuple[Link, ...] = ()
-
-
-class Receiver:
-    """Our public server, in a thread of its own, from `start` until `stop`.
-
-    `open_store` opens a store that nobody else uses; a run may write to the same file meanwhile.
-    `routes` are those of other protocols. A socket that listens already may be given, and stays
-    its owner's.
+    `key` is the config's key for the address, which errors name. A socket that listens already
+    may be given, and stays its owner's.
     """
 
     def __init__(
         self,
-        options: Options,
-        open_store: "Callable[[], Store]",
+        app: ASGIApp,
         *,
-        routes: Sequence[BaseRoute] = (),
+        key: str,
+        host: str,
+        port: int,
         listening: socket.socket | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._options = options
+        self._app = app
+        self._key = key
+        self._place = (host, port)
         self._given = listening
-        self._intake = Intake(open_store, options.account)
-        app = application(
-            intake=self._intake,
-            pushes=Tokens(options.pushes),
-            lists=Tokens(options.lists),
-            links=options.links,
-            more=routes,
-        )
         config = uvicorn.Config(
-            app,
+            self._answer,
             loop="asyncio",
             http=type("_Protocol", (_Patience,), {"patience_s": patience_s}),
             ws="none",
             lifespan="off",
+            interface="asgi3",
             log_config=None,
             log_level="error",  # anybody can make a server warn
             access_log=False,
-            proxy_headers=False,  # app.py asks who is calling, where that matters
+            proxy_headers=False,  # an application asks who is calling, where that matters
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, name="receiver")
+        self._thread = threading.Thread(target=self._live, name=key)
 
     def start(self) -> None:
-        """Open the store, listen, and begin to answer.
+        """Listen and begin to answer; whoever connects after this returned is answered.
 
         Raises:
-            ConfigurationError: the address can't be listened at, or the store can't be used.
-            StoreError: the store can't be used.
+            ConfigurationError: the address can't be listened at.
         """
         self._socket = self._listen()
         # Inherited by every connection: else each answer, sent in two pieces, waits for a delayed
         # ACK. asyncio does it for the sockets that it makes itself.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            self._intake.start()
-        except BaseException:
-            self._socket.close()
-            raise
         self._thread.start()
-        log.info("receiver.started", listen=str(self.port))
+        log.info("server.started", server=self._key, port=self.port)
 
     @property
     def port(self) -> int:
         """The port that is listened at."""
         return int(self._socket.getsockname()[1])
 
+    def answer_by(self, app: ASGIApp) -> None:
+        """Let another application answer from the next request on; no connection is dropped."""
+        self._app = app
+
     def stop(self) -> None:
-        """Take no more, answer what has come in, and let go of socket and store."""
+        """Take no more, answer what has come in, and let go of the socket."""
         self._server.should_exit = True
         self._thread.join()
-        self._intake.stop()
-        log.info("receiver.stopped")
+        log.info("server.stopped", server=self._key)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     def _listen(self) -> socket.socket:
         if self._given is not None:
             return self._given.dup()
-        place = (self._options.host, self._options.port)
-        family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
+        host, port = self._place
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            return socket.create_server(place, family=family, backlog=_BACKLOG)
+            return socket.create_server(self._place, family=family, backlog=_BACKLOG)
         except OSError as error:
             raise ConfigurationError(
-                f"The receiver can't listen at {place[0]}:{place[1]}: {error.strerror}.",
-                hint="Correct listen in [receiver]; does another program listen there?",
+                f"{host}:{port} can't be listened at: {error.strerror}.",
+                hint=f"Correct {self._key} in [receiver]; does another program listen there?",
             ) from error
 
-    def _serve(self) -> None:
+    def _live(self) -> None:
         self._server.run([self._socket])
 
 
