@@ -7,17 +7,19 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, several times, beside what it may be at most."""
+    """What was measured, several times, beside what it may be at most, where that is said."""
 
     name: str
-    bar: float
+    bar: float | None
     measured: Sequence[float]
 
     def row(self) -> tuple[str, str, str, str, str]:
         """Return the figure as a line of the table; the best of several decides."""
         best = min(self.measured)
-        verdict = "met" if best <= self.bar else "missed"
-        return self.name, f"{self.bar:g}", f"{best:.3g}", f"{median(self.measured):.3g}", verdict
+        shown = f"{best:.3g}", f"{median(self.measured):.3g}"
+        if self.bar is None:
+            return self.name, "", *shown, ""
+        return self.name, f"{self.bar:g}", *shown, "met" if best <= self.bar else "missed"
 
 
 def table(figures: Sequence[Figure]) -> str:

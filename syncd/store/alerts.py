@@ -26,7 +26,7 @@ class AlertWindows:
 
     def open(self, kind: str, *, at: datetime) -> None:
         """Open a kind's window, or open it anew with nothing counted."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 "INSERT INTO alert (kind, at, further) VALUES (?, ?, 0)"
                 " ON CONFLICT (kind) DO UPDATE SET at = excluded.at, further = 0",
@@ -35,10 +35,10 @@ class AlertWindows:
 
     def count(self, kind: str) -> None:
         """Count one more in a kind's window."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute("UPDATE alert SET further = further + 1 WHERE kind = ?", (kind,))
 
     def close(self, kind: str) -> None:
         """Forget a kind's window."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute("DELETE FROM alert WHERE kind = ?", (kind,))

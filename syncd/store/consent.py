@@ -13,7 +13,7 @@ from syncd.core.link import ACCOUNT, LinkNumber
 from syncd.core.pairs import Gone, NewLatch
 from syncd.core.people import ContactId, Person
 from syncd.store import events
-from syncd.store.database import Database, driver
+from syncd.store.database import Database
 
 _HASH_BYTES: Final = 16
 
@@ -27,8 +27,7 @@ class ConsentStore:
     @cached_property
     def hashed(self) -> Callable[[AddressKey], bytes]:
         """A function from an e-mail key to its keyed hash, 16 bytes."""
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             raw.execute(
                 "INSERT INTO meta (name, value) VALUES ('hash key', ?)"
                 " ON CONFLICT (name) DO NOTHING",
@@ -64,8 +63,8 @@ class ConsentStore:
     def latch(self, link: LinkNumber, latches: Iterable[NewLatch], *, run: str, at: str) -> int:
         """Set latches, durably; those there are stay as they are. Return how many are new."""
         hashed = self.hashed  # before the transaction: the first use makes the key, in its own
-        with self._database.transaction() as connection:
-            return _latch(driver(connection), link, latches, hashed, run=run, at=at)
+        with self._database.transaction() as raw:
+            return _latch(raw, link, latches, hashed, run=run, at=at)
 
     def gone(self, link: LinkNumber) -> dict[bytes, Gone]:
         """Return whom we saw off a list, by the keyed hash of the address."""
@@ -84,8 +83,7 @@ class ConsentStore:
         if not learned:
             return
         hashed = self.hashed
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             _lift(raw, link, learned.lifted, hashed)
             _latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
             raw.executemany(
@@ -126,8 +124,7 @@ class ConsentStore:
         hashed = self.hashed
         lifted = [NewLatch(reason, key=key) for key in keys]
         lifted += [NewLatch(reason, contact=contact) for contact in contacts]
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             ended = _lift(raw, link, lifted, hashed)
             raw.executemany(
                 "DELETE FROM pair WHERE link = ? AND contact = ? AND status = 'unsubscribed'",
@@ -169,7 +166,7 @@ class ConsentStore:
         field: int, value: str, at: str,
     ) -> None:  # fmt: skip
         """Remember what the field says, since we wrote it."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 "INSERT INTO consent_mark (link, contact, value, at) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (link, contact) DO UPDATE SET value = excluded.value,"

@@ -1,20 +1,23 @@
-"""Open the store's file: lock, pragmas, version, integrity, backup, transactions."""
+"""Open the store's file: lock, pragmas, version, integrity, backup, transactions.
+
+A run goes through one connection of the driver. SQLModel is loaded with the first session that
+is asked for, by commands that show things: importing it costs more CPU than a run over 10,000
+unchanged contacts.
+"""
 
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import StaticPool
-from sqlmodel import Session
+from typing import TYPE_CHECKING, Any, Final
 
 from syncd.errors import BusyError, ConfigurationError, SyncdError, TemporaryError
 from syncd.store import migrations
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -56,11 +59,10 @@ class Database:
                 f"The store {path} can't be opened: {error.strerror}.",
                 hint="Correct store.path, or give syncd's user the right to write there.",
             ) from error
-        self._engine = self._connect()
         try:
-            with self.transaction() as connection:
-                self._raw = driver(connection)
-                version = migrations.version(connection)
+            self._raw = self._connect()
+            with self.transaction() as raw:
+                version = migrations.version(raw)
                 if version > len(migrations.STEPS):
                     raise StoreError(
                         f"The store {path} was written by a newer syncd (version {version},"
@@ -68,15 +70,15 @@ class Database:
                         hint="Install the newer syncd again, or restore an older copy.",
                     )
                 if version:
-                    self._check(connection)
-                elif fetch(connection, "SELECT 1 FROM sqlite_master LIMIT 1"):
+                    self._check()
+                elif raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
                     raise StoreError(
                         f"{path} is a database of another program.",
                         hint="Correct store.path.",
                     )
             self._upgrade(version)
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            raise self._damaged(_reason(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
 
     def _upgrade(self, version: int) -> None:
         """Take the steps that are missing, each in one transaction, after a copy was made."""
@@ -85,54 +87,30 @@ class Database:
             copy.unlink(missing_ok=True)
             self.backup(copy)
         for number in range(version + 1, len(migrations.STEPS) + 1):
-            with self.transaction() as connection:
-                if migrations.version(connection) < number:  # or another process was faster
-                    migrations.take(connection, number)
+            with self.transaction() as raw:
+                if migrations.version(raw) < number:  # or another process was faster
+                    migrations.take(raw, number)
 
-    def _connect(self) -> Engine:
+    def _connect(self) -> sqlite3.Connection:
         # One connection: a run is one thread, and its page cache stays warm.
-        engine = create_engine(
-            f"sqlite:///{self.path}",
-            poolclass=StaticPool,
-            connect_args={"check_same_thread": False, "isolation_level": None},
-        )
-
-        @event.listens_for(engine, "connect")
-        def _pragmas(raw: sqlite3.Connection, _: object) -> None:
-            for pragma in _PRAGMAS:
-                raw.execute(pragma)
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            # pysqlite's own BEGIN is deferred, and fails late where another process writes.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
+        raw = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        for pragma in _PRAGMAS:
+            raw.execute(pragma)
+        return raw
 
     @contextmanager
-    def transaction(self, *, keep: bool = True) -> Iterator[Connection]:
+    def transaction(self, *, keep: bool = True) -> Iterator[sqlite3.Connection]:
         """Commit what is done inside, or nothing of it; nothing too where `keep` is false.
 
         Raises:
             TemporaryError: the disk is full, or another process holds the file too long.
         """
-        with self._told(), self._engine.connect() as connection, connection.begin() as transaction:
-            yield connection
-            if not keep:
-                transaction.rollback()
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Do what `transaction` does, on the driver's own connection: a third of the work.
-
-        Raises:
-            TemporaryError: the disk is full, or another process holds the file too long.
-        """
         with self._told():
+            # The driver's own BEGIN is deferred, and fails late where another process writes.
             self._raw.execute("BEGIN IMMEDIATE")
             try:
                 yield self._raw
-                self._raw.execute("COMMIT")
+                self._raw.execute("COMMIT" if keep else "ROLLBACK")
             finally:
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
@@ -147,22 +125,25 @@ class Database:
         """Turn the driver's errors into ours."""
         try:
             yield
-        except (OperationalError, sqlite3.OperationalError) as error:
+        except sqlite3.OperationalError as error:
             raise TemporaryError(
-                f"The store {self.path} can't be written: {_reason(error)}.",
+                f"The store {self.path} can't be written: {error}.",
                 hint="Free disk space where it is full; nothing was half stored.",
             ) from error
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
                 raise
-            raise self._damaged(_reason(error)) from error
+            raise self._damaged(str(error)) from error
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Give typed access to tables with few rows, in one transaction."""
-        with self.transaction() as connection, Session(bind=connection) as session:
+    def session(self) -> Iterator["Session"]:
+        """Read tables with few rows through their classes, by a connection of its own."""
+        from sqlalchemy.pool import NullPool  # noqa: PLC0415  (see above)
+        from sqlmodel import Session, create_engine  # noqa: PLC0415
+
+        engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool)
+        with self._told(), Session(engine) as session:
             yield session
-            session.flush()
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read a small answer whole; one statement needs no transaction around it."""
@@ -173,26 +154,23 @@ class Database:
         """Write a consistent copy while others work; return its size in bytes."""
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.close(handle)
-        source = sqlite3.connect(self.path)
-        copy = sqlite3.connect(target)
-        try:
+        with (
+            closing(sqlite3.connect(self.path)) as source,
+            closing(sqlite3.connect(target)) as copy,
+        ):
             source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
         return target.stat().st_size
 
     def wipe(self) -> None:
         """Empty the write-ahead log, which still holds what was erased."""
-        with self._engine.connect() as connection:
-            fetch(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of the file."""
-        self._engine.dispose()
+        self._raw.close()
 
-    def _check(self, connection: Connection) -> None:
-        found = fetch(connection, "PRAGMA quick_check(1)")
+    def _check(self) -> None:
+        found = self._raw.execute("PRAGMA quick_check(1)").fetchall()
         if found != [("ok",)]:
             raise self._damaged(found[0][0])
 
@@ -227,22 +205,3 @@ class Database:
             yield
         finally:
             os.close(handle)
-
-
-def driver(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's own connection, for what comes by the hundred thousand."""
-    raw = connection.connection.driver_connection
-    if not isinstance(raw, sqlite3.Connection):  # pragma: no cover
-        raise TypeError("the store speaks SQLite")
-    return raw
-
-
-def fetch(
-    connection: Connection, sql: str, parameters: tuple[Any, ...] = ()
-) -> list[tuple[Any, ...]]:
-    """Read a small answer whole, within a transaction."""
-    return driver(connection).execute(sql, parameters).fetchall()
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error)

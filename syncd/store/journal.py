@@ -28,7 +28,7 @@ from syncd.core.plan import (
     Repoint,
 )
 from syncd.store import events, pairs
-from syncd.store.database import Database, driver
+from syncd.store.database import Database
 
 _COLUMNS: Final = (
     "run, link, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
@@ -178,12 +178,12 @@ class Journal:
         self, link: LinkNumber, selection: int, *, run: str, at: str, keep: bool
     ) -> Iterator[Draft]:
         """Make a plan in one transaction; it is thrown away where `keep` is false."""
-        with self._database.transaction(keep=keep) as connection:
-            yield Draft(driver(connection), link, selection, run=run, at=at)
+        with self._database.transaction(keep=keep) as raw:
+            yield Draft(raw, link, selection, run=run, at=at)
 
     def drop_planned(self, link: LinkNumber) -> None:
         """Drop what a run that ended had planned; wishes of people to leave stay."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 f"UPDATE operation SET state = 'dropped' WHERE link = ? AND {_PLANNED}"
                 " AND op <> 'unsubscribe'",
@@ -225,13 +225,13 @@ class Journal:
 
     def wish(self, link: LinkNumber, operation: Operation, *, run: str, at: str) -> None:
         """Journal a person's wish to leave, to be told to the list."""
-        with self._database.transaction() as connection:
-            Draft(driver(connection), link, 0, run=run, at=at).write([(operation, False)])
+        with self._database.transaction() as raw:
+            Draft(raw, link, 0, run=run, at=at).write([(operation, False)])
 
     def send(self, entries: Sequence[Entry], *, at: str) -> None:
         """Mark operations as sent in one call, before the call."""
         batch = entries[0].id
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.executemany(
                 "UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id = ?",
                 [(batch, at, entry.id) for entry in entries],
@@ -239,7 +239,7 @@ class Journal:
 
     def drop(self, entries: Sequence[Entry], why: str, *, at: str) -> None:
         """Give up operations that were never sent."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.executemany(
                 "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
                 [(why, at, entry.id) for entry in entries],
@@ -248,7 +248,7 @@ class Journal:
     def wait(self, link: LinkNumber, entry: Entry, why: str, *, at: str) -> None:
         """Give up one operation for this run; whom it was for is held."""
         operation = entry.operation
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
                 (why, at, entry.id),
@@ -269,7 +269,7 @@ class Journal:
         `next_try` are the times at which a first, second … failure is tried again; the last
         one serves for all further failures.
         """
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.executemany(
                 "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
                 [(_state(e).value, e.error, at, e.entry.id) for e in ended],
@@ -343,7 +343,7 @@ class Journal:
         The first run's stays, which the alert names, and that of the last few; and whatever
         was approved.
         """
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             runs = raw.execute(
                 "SELECT run FROM operation WHERE link = ? AND state = 'withheld'"
                 " AND run NOT IN (SELECT run FROM approval) GROUP BY run ORDER BY MIN(id)",
@@ -356,7 +356,7 @@ class Journal:
 
     def prune(self, *, audit_before: str, withheld_before: str) -> None:
         """Erase stories older than the audit keeps, and withheld plans nobody approved."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 "DELETE FROM operation WHERE state = 'withheld' AND at < ?",
                 (withheld_before,),

@@ -2,12 +2,9 @@
 
 import json
 
-from sqlmodel import select
-
 from syncd.core.link import LinkNumber
 from syncd.ports import ListId
-from syncd.store.database import Database, driver, fetch
-from syncd.store.tables import LinkRow
+from syncd.store.database import Database
 
 _FOLLOW = (
     "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
@@ -33,18 +30,16 @@ class Links:
         Where the selection changed, the paired contacts become ones that the new selection
         has not shown, so that they are judged like any that is missing.
         """
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             raw.execute(
                 "INSERT INTO link (name, scope, selection, asked) VALUES (?, ?, ?, 0)"
                 " ON CONFLICT (name) DO NOTHING",
                 (name, scope, selection),
             )
-            found = fetch(
-                connection, "SELECT id, scope, selection FROM link WHERE name = ?", (name,)
-            )[0]
-            number, known_scope, known_selection = found
-            paired = fetch(connection, "SELECT 1 FROM pair WHERE link = ? LIMIT 1", (number,))
+            number, known_scope, known_selection = raw.execute(
+                "SELECT id, scope, selection FROM link WHERE name = ?", (name,)
+            ).fetchone()
+            paired = raw.execute("SELECT 1 FROM pair WHERE link = ? LIMIT 1", (number,)).fetchone()
             if known_scope != scope and not paired:
                 raw.execute(
                     "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?",
@@ -85,7 +80,7 @@ class Links:
 
     def ran(self, link: LinkNumber) -> None:
         """Remember that a run of the link came to its end."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute("UPDATE link SET ran = 1 WHERE id = ? AND NOT ran", (link,))
 
     def latch_met(self, link: LinkNumber) -> int:
@@ -93,16 +88,15 @@ class Links:
         return int(self._database.rows("SELECT latch_met FROM link WHERE id = ?", (link,))[0][0])
 
     def _set(self, link: LinkNumber, *, list_id: ListId | None, asked: bool) -> None:
-        with self._database.session() as session:
-            row = session.exec(select(LinkRow).where(LinkRow.id == link)).one()
-            row.list_id = None if list_id is None else json.dumps(list_id)
-            row.asked = asked
-            session.add(row)
+        with self._database.transaction() as raw:
+            raw.execute(
+                "UPDATE link SET list_id = ?, asked = ? WHERE id = ?",
+                (None if list_id is None else json.dumps(list_id), asked, link),
+            )
 
     def rebase(self, link: LinkNumber, scope: str) -> int:
         """Forget the pairs of a link and its list; return how many. Consent stays."""
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
             raw.execute(
                 "UPDATE link SET scope = ?, list_id = NULL, asked = 0, ran = 0, latch_met = 0"

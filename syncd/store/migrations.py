@@ -3,9 +3,8 @@
 Each step and its version share one transaction, after a copy of the file was made.
 """
 
+import sqlite3
 from typing import Final
-
-from sqlalchemy import Connection
 
 STEPS: Final = (
     # 1: what one direction needs.
@@ -108,13 +107,13 @@ CREATE TABLE reported (link INTEGER NOT NULL, key VARCHAR NOT NULL, contact INTE
 )
 
 
-def version(connection: Connection) -> int:
+def version(raw: sqlite3.Connection) -> int:
     """Return how many steps this file has taken."""
-    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    return int(raw.execute("PRAGMA user_version").fetchone()[0])
 
 
-def take(connection: Connection, number: int) -> None:
+def take(raw: sqlite3.Connection, number: int) -> None:
     """Take one step, counted from 1, within the caller's transaction."""
     for statement in STEPS[number - 1].split(";"):
-        connection.exec_driver_sql(statement)
-    connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+        raw.execute(statement)
+    raw.execute(f"PRAGMA user_version = {number}")

@@ -78,7 +78,7 @@ class Pushes:
 
         What the service said of a member after they were read stays for the next run.
         """
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.executemany(
                 "DELETE FROM reported WHERE link = ? AND key = ? AND since = ?",
                 [(link, each.member.person.key, each.member.since) for each in reports],
@@ -93,7 +93,7 @@ class Pushes:
         Raises:
             TemporaryError: the disk is full, or a run holds the file too long.
         """
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             batch = PushBatch(raw, account)
             yield batch
             batch.write()

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import col, select
-
 from syncd.core.address import AddressKey, key_of
 from syncd.core.link import LinkNumber
 from syncd.core.people import ContactId
 from syncd.core.plan import Finding
 from syncd.core.report import RunReport
-from syncd.store.database import Database, driver
-from syncd.store.tables import ApprovalRow, LinkRunRow, RunRow
+from syncd.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +34,38 @@ class Runs:
 
     def begin(self, run: str, *, trigger: str, dry_run: bool, at: str) -> None:
         """Remember that a run has begun."""
-        with self._database.session() as session:
-            session.add(RunRow(id=run, trigger=trigger, dry_run=dry_run, started=at))
+        with self._database.transaction() as raw:
+            raw.execute(
+                "INSERT INTO run (id, trigger, dry_run, started, document)"
+                " VALUES (?, ?, ?, ?, '{}')",
+                (run, trigger, dry_run, at),
+            )
 
     def end(self, report: RunReport, *, at: str) -> None:
         """Remember how a run ended, without the addresses of a dry run's plan."""
         document = report.document()
         for link in document["links"]:
             link.pop("operations", None)
-        with self._database.session() as session:
-            row = session.exec(select(RunRow).where(RunRow.id == report.run)).one()
-            row.finished = at
-            row.outcome = report.outcome.value
-            row.exit_code = report.exit_code
-            row.document = json.dumps(document)
-            session.add(row)
-            for found in report.links:
-                session.add(
-                    LinkRunRow(
-                        run=report.run,
-                        link=found.link,
-                        outcome=found.outcome.value,
-                        findings=_findings(found.findings),
-                    )
-                )
+        with self._database.transaction() as raw:
+            raw.execute(
+                "UPDATE run SET finished = ?, outcome = ?, exit_code = ?, document = ?"
+                " WHERE id = ?",
+                (at, report.outcome.value, report.exit_code, json.dumps(document), report.run),
+            )
+            raw.executemany(
+                "INSERT INTO link_run (run, link, outcome, findings) VALUES (?, ?, ?, ?)",
+                [
+                    (report.run, done.link, done.outcome.value, _findings(done.findings))
+                    for done in report.links
+                ],
+            )
 
     def last(self, link: str | None = None) -> dict[str, Any] | None:
         """Return the document of the last run that ended, of one link or of any."""
+        from sqlmodel import col, select  # noqa: PLC0415  (see database.py)
+
+        from syncd.store.tables import LinkRunRow, RunRow  # noqa: PLC0415
+
         query = select(RunRow).where(col(RunRow.finished).is_not(None))
         query = query.where(col(RunRow.dry_run).is_(False))
         if link is not None:
@@ -79,17 +81,19 @@ class Runs:
 
     def outcomes(self, count: int) -> list[str]:
         """Return how the last runs ended, the latest first; dry runs don't count."""
-        query = (
-            select(RunRow.outcome)
-            .where(col(RunRow.finished).is_not(None), col(RunRow.dry_run).is_(False))
-            .order_by(col(RunRow.started).desc())
-            .limit(count)
+        rows = self._database.rows(
+            "SELECT outcome FROM run WHERE finished IS NOT NULL AND NOT dry_run"
+            " ORDER BY started DESC LIMIT ?",
+            (count,),
         )
-        with self._database.session() as session:
-            return [outcome or "" for outcome in session.exec(query)]
+        return [row[0] for row in rows]
 
     def findings(self, run: str, link: str) -> list[list[str]]:
         """Return why a run was refused: guard, message and hint of each finding."""
+        from sqlmodel import select  # noqa: PLC0415  (see database.py)
+
+        from syncd.store.tables import LinkRunRow  # noqa: PLC0415
+
         with self._database.session() as session:
             row = session.exec(
                 select(LinkRunRow).where(LinkRunRow.run == run, LinkRunRow.link == link)
@@ -108,13 +112,17 @@ class Runs:
 
     def approve(self, run: str, *, at: str, until: str) -> None:
         """Remember a person's word."""
-        with self._database.session() as session:
-            session.merge(ApprovalRow(run=run, at=at, until=until))
+        with self._database.transaction() as raw:
+            raw.execute(
+                "INSERT INTO approval (run, at, until) VALUES (?, ?, ?) ON CONFLICT (run)"
+                " DO UPDATE SET at = excluded.at, until = excluded.until",
+                (run, at, until),
+            )
 
     def approved(self, at: str) -> list[str]:
         """Return the runs whose withheld operations may be done at this time."""
-        with self._database.session() as session:
-            return list(session.exec(select(ApprovalRow.run).where(ApprovalRow.until > at)))
+        rows = self._database.rows("SELECT run FROM approval WHERE until > ?", (at,))
+        return [row[0] for row in rows]
 
     def waiting(self, link: LinkNumber) -> list[tuple[int, str]]:
         """Return who is held or quarantined, with the reason."""
@@ -173,8 +181,7 @@ class Runs:
         Whoever of `contacts` has the address now goes wholly; of one who only had it once,
         what names the address.
         """
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             has_it = {
                 row[0]
                 for row in raw.execute(
@@ -224,22 +231,19 @@ class Runs:
 
     def first_of_day(self, day: str) -> bool:
         """Say whether this is the first time that a day is named."""
-        with self._database.transaction() as connection:
+        with self._database.transaction() as raw:
             return bool(
-                driver(connection)
-                .execute(
+                raw.execute(
                     "INSERT INTO meta (name, value) VALUES ('day', ?)"
                     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
                     " WHERE meta.value <> excluded.value",
                     (day,),
-                )
-                .rowcount
+                ).rowcount
             )
 
     def spend(self, day: str, budget: int) -> bool:
         """Count one call to Planfix on a day; False when the day's budget is used up."""
-        with self._database.transaction() as connection:
-            raw = driver(connection)
+        with self._database.transaction() as raw:
             name = f"calls {day}"
             found = raw.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
             used = int(found[0]) if found else 0

@@ -152,7 +152,7 @@ class Outbox:
             return self._database.rows(sql, values)
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> int:
-        with self._lock, self._database.writing() as raw:
+        with self._lock, self._database.transaction() as raw:
             return raw.execute(sql, values).rowcount
 
 

@@ -11,7 +11,7 @@ from syncd.core.address import fault_of
 from syncd.core.link import Selection
 from syncd.core.people import ContactId
 from syncd.ports import ReadContact, Remembered
-from syncd.store.database import Database, driver, fetch
+from syncd.store.database import Database
 from syncd.store.pairs import UNPAIRED
 
 _KEEP = (
@@ -28,19 +28,17 @@ class Snapshot:
 
     def __init__(self, database: Database, account: str, selection: Selection) -> None:
         self._database = database
-        with database.transaction() as connection:
-            raw = driver(connection)
+        with database.transaction() as raw:
             raw.execute(
                 "INSERT INTO selection (account, target) VALUES (?, ?)"
                 " ON CONFLICT (account, target) DO NOTHING",
                 (account, selection.target),
             )
-            found = fetch(
-                connection,
+            found = raw.execute(
                 "SELECT id FROM selection WHERE account = ? AND target = ?",
                 (account, selection.target),
-            )
-        self.id: int = found[0][0]
+            ).fetchone()
+        self.id: int = found[0]
 
     def page_digest(self, number: int) -> bytes | None:
         """Return the digest of a page's bytes as last kept, or None."""
@@ -79,7 +77,7 @@ class Snapshot:
         Pages come in order, so a contact remembered on a page before this one was seen
         there in this very sweep.
         """
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             marks = ",".join("?" * len(present))
             pages: dict[int, int | None] = dict(
                 raw.execute(
@@ -139,7 +137,7 @@ class Snapshot:
 
     def forget_pages_after(self, number: int) -> None:
         """End a sweep: pages past the last one hold nobody any more."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 "UPDATE contact SET page = NULL WHERE selection = ? AND page > ?",
                 (self.id, number),
@@ -148,7 +146,7 @@ class Snapshot:
 
     def drop_absent(self) -> None:
         """Erase contacts that no page shows and no link is paired with."""
-        with self._database.writing() as raw:
+        with self._database.transaction() as raw:
             raw.execute(
                 f"DELETE FROM contact WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
                 (self.id,),

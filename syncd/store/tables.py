@@ -1,8 +1,9 @@
 """The schema, as SQLModel tables; rows never leave this room.
 
-Where rows are few they are read and written through these classes. Contacts, pairs and
-operations come by the hundred thousand, and an object for each is 37 times slower than a
-plain read: those go through executemany and plain tuples (database.py).
+They say what the migrations must come to, and what people look at is read through them. A run
+goes through plain tuples and executemany (database.py): contacts, pairs and operations come by
+the hundred thousand, an object for each is 37 times slower, and loading SQLModel costs more CPU
+than a quiet run.
 Times are text in ISO 8601, UTC, with their offset.
 """
 

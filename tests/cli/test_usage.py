@@ -65,10 +65,11 @@ def test_help_imports_nothing_that_takes_time() -> None:
     assert loaded.stdout == "set()\n"
 
 
-def test_a_single_run_imports_no_scheduler(syncd: CommandLine) -> None:
+@pytest.mark.parametrize("slow", ["apscheduler", "sqlalchemy", "starlette"])
+def test_a_single_run_does_not_import_what_it_has_no_use_for(syncd: CommandLine, slow: str) -> None:
     check = (
         "import sys; from syncd.cli import run; code = run(['--once']);"
-        "sys.exit(code or any(name.startswith('apscheduler') for name in sys.modules))"
+        f"sys.exit(code or any(name.startswith('{slow}') for name in sys.modules))"
     )
 
     with syncd.start("-c", check) as process:

@@ -16,7 +16,7 @@ from syncd.core.link import LinkNumber
 from syncd.core.pairs import NewLatch
 from syncd.errors import BusyError, ConfigurationError, TemporaryError
 from syncd.store import migrations, tables
-from syncd.store.database import Database, StoreError, driver
+from syncd.store.database import Database, StoreError
 from syncd.store.store import Store
 from tests.store.conftest import AT
 
@@ -210,16 +210,16 @@ def test_a_backup_overwrites_nothing(path: Path, store: Store) -> None:
 
 
 def fill(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction() as raw:
         for number in range(200):
-            driver(connection).execute("INSERT INTO meta VALUES (?, ?)", (str(number), "x" * 500))
+            raw.execute("INSERT INTO meta VALUES (?, ?)", (str(number), "x" * 500))
 
 
 def test_on_a_full_disk_nothing_is_half_stored(path: Path) -> None:
     database = Database(path)
     pages = database.rows("PRAGMA page_count")[0][0]
-    with database.transaction() as connection:
-        driver(connection).execute(f"PRAGMA max_page_count = {pages + 2}")
+    with database.transaction() as raw:
+        raw.execute(f"PRAGMA max_page_count = {pages + 2}")
 
     with pytest.raises(TemporaryError, match="full"):
         fill(database)
@@ -241,8 +241,8 @@ def test_damage_met_on_the_way_is_told_as_such(path: Path) -> None:
 
 def test_a_transaction_that_is_not_kept_leaves_no_trace(path: Path) -> None:
     database = Database(path)
-    with database.transaction(keep=False) as connection:
-        driver(connection).execute("INSERT INTO meta VALUES ('a', 'b')")
+    with database.transaction(keep=False) as raw:
+        raw.execute("INSERT INTO meta VALUES ('a', 'b')")
 
     assert database.rows("SELECT * FROM meta") == []
     database.close()

@@ -11,8 +11,6 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from sqlalchemy import Pool, event
-
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
 
@@ -22,17 +20,14 @@ class Steps:
 
     def __init__(self, last: int) -> None:
         self._left = last
-        self._armed = self._committing = False
+        self._committing = False
 
-    def arm(self) -> None:
-        self._armed = True
+    def watch(self, connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(self._executes)
         sys.setprofile(self._returned)
 
-    def watch(self, connection: sqlite3.Connection, _: object) -> None:
-        connection.set_trace_callback(self._executes)
-
     def _executes(self, statement: str) -> None:
-        if self._armed and statement == "COMMIT":
+        if statement == "COMMIT":
             self._count()
             self._committing = True
 
@@ -50,9 +45,8 @@ class Steps:
 
 def run(config: Path, step: int) -> int:
     steps = Steps(step)
-    event.listen(Pool, "connect", steps.watch)
     with open_world(config) as world:
-        steps.arm()
+        steps.watch(world.store._database.raw)
         return run_once(world).exit_code
 
 
