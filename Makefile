@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Mailman, for the tests: it needs another SQLAlchemy than we do.
 MAILMAN := $(VENV)/mailman
+# What the bench compares us with.
+VDIRSYNCER := $(VENV)/vdirsyncer
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick fmt bench clean
@@ -21,6 +23,11 @@ $(MAILMAN)/.ready: tests/fakes/mailman-constraints.txt
 	@{ $(PYTHON) -m venv $(MAILMAN) && $(MAILMAN)/bin/python -m pip install --quiet \
 	  --disable-pip-version-check --retries 1 -c $< mailman && touch $@; } \
 	  || echo "Mailman can't be installed here: its tests are left out (in CI, they fail)"
+
+$(VDIRSYNCER)/.ready: bench/beside/vdirsyncer-constraints.txt
+	$(PYTHON) -m venv $(VDIRSYNCER)
+	$(VDIRSYNCER)/bin/python -m pip install --quiet --disable-pip-version-check -c $< vdirsyncer
+	@touch $@
 
 demo: $(READY)  ## the whole thing against a simulated Planfix, on this machine alone
 	@$(BIN)/syncd demo
@@ -39,7 +46,7 @@ fmt: $(READY)  ## put the code into its form
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the figures of the README, as ratios measured in one run
+bench: $(READY) $(VDIRSYNCER)/.ready  ## the figures of the README, as ratios measured in one run
 	$(BIN)/python -m bench
 
 clean:  ## remove what was built

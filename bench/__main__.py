@@ -12,7 +12,7 @@ import platform
 
 import structlog
 
-from bench import cost, process, receiver
+from bench import both_ways, cost, process, receiver
 from bench.figures import Figure, table
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     for contacts, rounds in ((10_000, 5), (100_000, 3))[: 2 if full else 1]:
         figures += cost.figures(contacts, rounds)
     figures += process.figures(10_000, 1_000_000 if full else 200_000)
+    figures += both_ways.figures(50_000, 3)
     figures += receiver.figures(5, 1.0)
     print(table(figures))
 

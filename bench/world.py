@@ -35,18 +35,18 @@ list = "Customers"
 """
 
 
-def config_in(folder: Path, planfix: Planfix) -> Path:
-    """Write the config of such a world into a folder."""
+def config_in(folder: Path, planfix: Planfix, more: str = "") -> Path:
+    """Write the config of such a world into a folder; `more` are further keys of its link."""
     config = folder / "config.toml"
     config.touch(mode=0o600)
-    config.write_text(_CONFIG.format(planfix=planfix), encoding="utf-8")
+    config.write_text(_CONFIG.format(planfix=planfix) + more, encoding="utf-8")
     return config
 
 
 @contextmanager
-def world_in(folder: Path, planfix: Planfix) -> Iterator[World]:
+def world_in(folder: Path, planfix: Planfix, more: str = "") -> Iterator[World]:
     """Open such a world."""
-    with open_world(config_in(folder, planfix)) as world:
+    with open_world(config_in(folder, planfix, more)) as world:
         yield world
 
 
