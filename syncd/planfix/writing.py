@@ -42,10 +42,11 @@ def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Perso
 
     A field that has the wanted value already is left alone; one that has neither is somebody's
     later word: Result.CHANGED, and nothing is written. Planfix's refusal is Result.FAILED.
+    Either value may be one that we wrote: a first name is known again with its patronymic.
     """
     try:
         card = planfix.get(contact)
-        changes = _changes(was, wanted, person_of(card))
+        changes = _changes(was, wanted, person_of(card), card.mid_name)
         if changes is None:
             return ItemResult(Result.CHANGED, "changed in Planfix meanwhile")
         if not changes:
@@ -94,17 +95,30 @@ def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[ReadContact]:
             number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
 
 
-def _changes(was: Person, wanted: Person, now: Person) -> Mapping[str, str] | None:
+def _changes(
+    was: Person, wanted: Person, now: Person, mid_name: str
+) -> Mapping[str, str] | None:
     """Return the values to write, by field; None where one of them is no longer as it was."""
     changes: dict[str, str] = {}
     for name in ("address", "first", "last"):
         before, after, current = (getattr(person, name) for person in (was, wanted, now))
+        if name == "first" and mid_name:
+            # `wanted` was read with this patronymic, so it is the name alone that differs.
+            if after.endswith(f" {mid_name}"):
+                before = _with_patronymic(before, mid_name)
+            if current == _with_patronymic(after, mid_name):
+                continue
         if after in {before, current, ""}:
             continue
         if current != before:
             return None
         changes[name] = after
     return changes
+
+
+def _with_patronymic(name: str, mid_name: str) -> str:
+    """Return a first name as Planfix reads it back, whether it is one already or not."""
+    return f"{_without_patronymic(name, mid_name)} {mid_name}"
 
 
 def _without_patronymic(name: str, mid_name: str) -> str:

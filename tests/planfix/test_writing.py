@@ -94,6 +94,33 @@ def test_a_write_that_was_made_before_is_not_made_again(
     assert account.calls("contact.update") == 1
 
 
+def test_a_first_name_that_was_written_is_known_again_with_its_patronymic(
+    account: SimulatedPlanfix, side: Planfix, anna: ContactId
+) -> None:
+    wanted = Person.of(ANNA.address, "Мария", "Белова")
+    side.correct(anna, was=ANNA, wanted=wanted)
+
+    again = side.correct(anna, was=ANNA, wanted=wanted)
+    back = side.correct(anna, was=wanted, wanted=ANNA)
+
+    found = account.contacts[anna]
+    assert (again.result, back.result) == (Result.UNCHANGED, Result.DONE)
+    assert (found.name, found.mid_name) == ("Анна", "Петровна")
+
+
+def test_a_first_name_is_not_put_back_under_another_patronymic(
+    account: SimulatedPlanfix, side: Planfix, anna: ContactId
+) -> None:
+    wanted = Person.of(ANNA.address, "Мария", "Белова")
+    side.correct(anna, was=ANNA, wanted=wanted)
+    account.edit(anna, mid_name="Ивановна")
+
+    back = side.correct(anna, was=wanted, wanted=ANNA)
+
+    found = account.contacts[anna]
+    assert (back.result, found.name) == (Result.CHANGED, "Мария")
+
+
 def test_an_empty_value_is_never_written(
     account: SimulatedPlanfix, side: Planfix, anna: ContactId
 ) -> None:
