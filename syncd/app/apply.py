@@ -136,10 +136,10 @@ class Applier:
         try:
             if self._at.planfix.find(op.person.address):
                 return ItemResult(Result.CHANGED, "Planfix has the address outside the selection")
-            self._at.planfix.create(op.person)
+            made = self._at.planfix.create(op.person)
         except ItemError as refusal:
             return ItemResult(Result.FAILED, str(refusal))
-        return ItemResult(Result.DONE)  # the next read shows it, and pairs it
+        return ItemResult(Result.DONE, contact=made)  # the next read shows it, and pairs it
 
     def _mark(self, op: Operation) -> ItemResult:
         """Write what we know of a person's consent now, whatever it was when this was planned."""
@@ -240,7 +240,7 @@ class Applier:
                     self.applied.freed.add(op.contact)
             absent = "the list has no such member" if result.result is Result.ABSENT else ""
             error = result.message or (absent if state is State.FAILED else "")
-            ended.append(Ended(entry, state, error, status, result.reference))
+            ended.append(Ended(entry, state, error, status, result.reference, result.contact))
         learned = Learned(latches=latches)
         for e in ended:
             op = e.entry.operation

@@ -7,7 +7,7 @@ import click
 
 from syncd.cli.asked import Asked, show
 from syncd.cli.contacts import contacts
-from syncd.cli.decide import approve, backup, forget, rebase, release
+from syncd.cli.decide import approve, backup, forget, rebase, release, undo
 from syncd.cli.lists import lists
 from syncd.cli.look import check, demo, history, status
 from syncd.cli.sms import send_test_sms
@@ -66,7 +66,7 @@ def _refuse_contradictions(asked: Asked, command: str | None) -> None:
 
 
 for _command in (
-    check, status, approve, history, release, forget, rebase, lists, contacts, send_test_sms,
+    check, status, approve, history, release, undo, forget, rebase, lists, contacts, send_test_sms,
     backup, demo,
 ):  # fmt: skip
     syncd.add_command(_command)

@@ -1,12 +1,15 @@
-"""A person's word: approve, release, forget, rebase; and the backup."""
+"""A person's word: approve, release, undo, forget, rebase; and the backup."""
 
 import sys
 from pathlib import Path
 
 import click
 
+from syncd.cli import render
 from syncd.cli.asked import Asked, confirm, pass_asked, show
 from syncd.errors import UsageError
+
+_PARTLY = 1
 
 
 @click.command()
@@ -35,6 +38,20 @@ def release(asked: Asked, email: str, links: tuple[str, ...], reason: str) -> No
 
         lifted = decisions.release(world, email, links=links, reason=reason.strip())
     show([f"{lifted} latches lifted: the next run may subscribe them again."])
+
+
+@click.command()
+@click.argument("run")
+@pass_asked
+def undo(asked: Asked, run: str) -> int:
+    """Put back in Planfix what a run wrote over there, where nobody changed it since."""
+    with asked.world() as world:
+        from syncd.app.undo import Fate  # noqa: PLC0415
+        from syncd.app.undo import undo as put_back  # noqa: PLC0415
+
+        undone = put_back(world, run)
+    show(render.undone(undone, run))
+    return _PARTLY if any(value.fate is Fate.REFUSED for value in undone.values) else 0
 
 
 @click.command()

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from syncd.app.undo import Undone
     from syncd.core.plan import Finding, Op
     from syncd.core.report import Failure, LinkReport, RunReport
 
@@ -123,6 +124,33 @@ def _link_lines(report: "RunReport", link: "LinkReport") -> Iterator[str]:
     for finding in link.findings:
         yield f"{finding.guard}: {finding.message}"
         yield f"  Try: {advice(finding, report)}"
+
+
+def undone(of: "Undone", run: str) -> Iterator[str]:
+    """Yield what became of a run's writes to Planfix, and what is left for a person."""
+    from syncd.app.undo import Fate  # noqa: PLC0415
+    from syncd.core.plan import FIELD_NAMES  # noqa: PLC0415
+
+    heads = {
+        Fate.PUT_BACK: f"Put back in Planfix (run {of.run}):",
+        Fate.CHANGED: "Left alone, since it was changed in Planfix after the run:",
+        Fate.EMPTY: "Left alone, since nothing was there before the run:",
+        Fate.REFUSED: "Refused by Planfix:",
+    }
+    for fate, head in heads.items():
+        values = [value for value in of.values if value.fate is fate]
+        if values:
+            yield head
+        for value in values:
+            more = f" ({value.error})" if fate is Fate.REFUSED else ""
+            yield f"  contact {value.contact}: {FIELD_NAMES[value.field]}{more}"
+    if not of.values:
+        yield f"Run {run} wrote over nothing in Planfix: there is nothing to put back."
+    if of.created:
+        yield "Contacts that the run made; they stay, unless you delete them in Planfix:"
+        yield from (f"  contact {contact}" for contact in of.created)
+    if of.values:
+        yield "Consent is as it was. The next run brings the lists after Planfix."
 
 
 def advice(finding: "Finding", report: "RunReport") -> str:

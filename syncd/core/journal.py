@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from syncd.core.address import NO_KEY, AddressKey
+from syncd.core.link import LinkNumber
 from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import TO_PLANFIX, Operation
 
@@ -43,6 +44,14 @@ class Ended:
     status: MemberStatus = MemberStatus.ACTIVE
     reference: str = ""
     contact: ContactId | None = None
+
+
+class Written(NamedTuple):
+    """A write to Planfix that a run made for a link, or sent and had no answer to."""
+
+    link: LinkNumber
+    entry: Entry
+    state: State
 
 
 class Subject(NamedTuple):

@@ -1,5 +1,6 @@
 """What a run means to do, as data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Final
@@ -55,6 +56,14 @@ class Fields(IntFlag):
     ALL = 7
 
 
+FIELD_NAMES: Final = {
+    Fields.FIRST: "first name",
+    Fields.LAST: "last name",
+    Fields.ADDRESS: "address",
+}
+"""What people call the fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One write on one side, with its cause.
@@ -85,6 +94,16 @@ class Operation:
     def old(self) -> Person:
         """What Planfix held when this was planned."""
         return Person(self.old_address, self.old_key, self.old_first, self.old_last)
+
+    @property
+    def overwrites(self) -> Mapping[Fields, tuple[str, str]]:
+        """What a write to Planfix changes there: by field, the value before and the one after."""
+        values = {
+            Fields.FIRST: (self.old_first, self.person.first),
+            Fields.LAST: (self.old_last, self.person.last),
+            Fields.ADDRESS: (self.old_address, self.person.address),
+        }
+        return {field: of for field, of in values.items() if of[1] not in {of[0], ""}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +195,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """The outcome of one item; `message` is for people and holds no address."""
+    """The outcome of one item; `message` is for people and holds no address.
+
+    `reference` is the member's, `contact` the one that was made in Planfix.
+    """
 
     result: Result
     message: str = ""
     reference: str = ""
+    contact: ContactId | None = None
 
     @property
     def ok(self) -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, assert_never
 from syncd.core.pairs import Pair, Row, Sighting, Standing
 from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import (
+    FIELD_NAMES,
     End,
-    Fields,
     Held,
     Loses,
     Op,
@@ -41,7 +41,6 @@ _WHY = {
     ContactChange.LEFT: "left the selection in Planfix",
     ContactChange.DELETED: "deleted in Planfix",
 }
-_FIELD_NAMES = {Fields.FIRST: "first name", Fields.LAST: "last name", Fields.ADDRESS: "address"}
 
 
 def steps(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:
@@ -181,7 +180,7 @@ def _merged(row: Row, pair: Pair, policy: Policy) -> Iterator[Step | Tangled]:
     """Settle a pair field by field: at most one write to each side."""
     outcome = merge(row, pair.base, policy)
     if outcome.conflicts:
-        fields = " and ".join(name for f, name in _FIELD_NAMES.items() if f in outcome.conflicts)
+        fields = " and ".join(name for f, name in FIELD_NAMES.items() if f in outcome.conflicts)
         yield Held(row.contact, f"both sides changed the {fields}")
         return
     yield from _for_the_list(row, pair, outcome)

@@ -95,9 +95,7 @@ def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[ReadContact]:
             number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
 
 
-def _changes(
-    was: Person, wanted: Person, now: Person, mid_name: str
-) -> Mapping[str, str] | None:
+def _changes(was: Person, wanted: Person, now: Person, mid_name: str) -> Mapping[str, str] | None:
     """Return the values to write, by field; None where one of them is no longer as it was."""
     changes: dict[str, str] = {}
     for name in ("address", "first", "last"):

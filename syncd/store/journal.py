@@ -12,7 +12,16 @@ from typing import Any, Final
 
 from syncd.core.address import AddressKey
 from syncd.core.events import Event
-from syncd.core.journal import Ended, Entry, State, Subject, fingerprint, signature, subject
+from syncd.core.journal import (
+    Ended,
+    Entry,
+    State,
+    Subject,
+    Written,
+    fingerprint,
+    signature,
+    subject,
+)
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
@@ -213,6 +222,18 @@ class Journal:
             (run, link, after),
         )
 
+    def written_to_planfix(self, run: str) -> list[Written]:
+        """Return what a run wrote over or made in Planfix, link by link, the latest first."""
+        where = (
+            "run = ? AND op IN ('planfix_update', 'planfix_create') AND state IN ('sent', 'done')"
+            " ORDER BY link, id DESC"
+        )
+        found = self._database.rows(f"SELECT link, state FROM operation WHERE {where}", (run,))
+        return [
+            Written(link, entry, State(state))
+            for (link, state), entry in zip(found, self._entries(where, (run,)), strict=True)
+        ]
+
     def adds(self, run: str, link: LinkNumber, after: int, limit: int) -> list[Entry]:
         """Return the next planned adds, in their order."""
         return self._entries(
@@ -273,6 +294,10 @@ class Journal:
             raw.executemany(
                 "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
                 [(_state(e).value, e.error, at, e.entry.id) for e in ended],
+            )
+            raw.executemany(
+                "UPDATE operation SET contact = ? WHERE id = ?",
+                [(e.contact, e.entry.id) for e in ended if e.contact is not None],
             )
             kept = []
             marked = []

@@ -101,6 +101,16 @@ class Runs:
             found: list[list[str]] = json.loads(row.findings) if row is not None else []
             return found
 
+    def known(self, run: str) -> bool:
+        """Say whether there was a run, or a command that journaled something, of this name."""
+        return bool(
+            self._database.rows(
+                "SELECT 1 FROM run WHERE id = ? UNION ALL SELECT 1 FROM operation WHERE run = ?"
+                " LIMIT 1",
+                (run, run),
+            )
+        )
+
     def withheld(self, run: str) -> int | None:
         """Return how many operations a run withheld; None for a run nobody knows."""
         if not self._database.rows("SELECT 1 FROM run WHERE id = ?", (run,)):
