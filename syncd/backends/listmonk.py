@@ -257,7 +257,7 @@ class Listmonk(Backend):
         found = self._find(at, {entry.person.key for entry in entries})
         new = {e.person.key: e.person for e in entries if e.person.key not in found}
         if len(new) > _SINGLY:
-            rows = [(person.address, _one_text(person)) for person in new.values()]
+            rows = [(person.address, person.one_text) for person in new.values()]
             self._server.take_in(at, rows)
             came = self._find(at, set(new))
             added |= {key for key, person in came.items() if at.id in person.subscriptions}
@@ -284,7 +284,7 @@ class Listmonk(Backend):
         if key not in added and _may_join(at, person):
             self._server.join(at, [person])
             added.add(key)
-        name = _one_text(entry.person)
+        name = entry.person.one_text
         if name not in {"", person.name}:
             found[key] = self._server.change_person(person, {"name": name})
         done = key in added or found[key] is not person
@@ -293,7 +293,7 @@ class Listmonk(Backend):
     def _make(self, at: MailingList, person: Person, added: set[AddressKey]) -> Subscriber:
         """Make somebody known; who became known meanwhile is returned as he is."""
         try:
-            made = self._server.make_person(person.address, _one_text(person), at)
+            made = self._server.make_person(person.address, person.one_text, at)
         except ItemError as refusal:
             if refusal.code != EXISTS:
                 raise
@@ -318,7 +318,7 @@ class Listmonk(Backend):
         if objection is not None:
             return objection
         if new is None:
-            fields = {"email": entry.person.address, "name": _one_text(entry.person)}
+            fields = {"email": entry.person.address, "name": entry.person.one_text}
             try:
                 self._server.change_person(old, fields)
             except ItemError as refusal:
@@ -397,11 +397,6 @@ def _has_left(at: MailingList, person: Subscriber) -> bool:
 
 def _may_join(at: MailingList, person: Subscriber) -> bool:
     return person.status != "blocklisted" and at.id not in person.subscriptions
-
-
-def _one_text(person: Person) -> str:
-    """Return a name as listmonk holds it: in one text, on one line."""
-    return " ".join(f"{person.first} {person.last}".split())
 
 
 def _spellings(key: AddressKey) -> set[str]:

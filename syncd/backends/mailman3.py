@@ -199,7 +199,7 @@ class Mailman3(Backend):
             raise
 
     def _add(self, list_id: ListId, person: Person) -> ItemResult:
-        name = _one_text(person)
+        name = person.one_text
         reference = self._server.subscribe(list_id, _sent(person), name)
         if not reference:
             return self._update(list_id, person)
@@ -217,7 +217,7 @@ class Mailman3(Backend):
 
     def _named(self, member: Subscriber, person: Person) -> ItemResult:
         """Give a member another name; none at all would be none on the server's other lists."""
-        name = _one_text(person)
+        name = person.one_text
         if name in {"", member.name}:
             return ItemResult(Result.UNCHANGED, reference=member.id)
         self._server.name_member(member, name)
@@ -251,7 +251,7 @@ class Mailman3(Backend):
 
     def _readdress(self, list_id: ListId, member: Subscriber, person: Person) -> ItemResult:
         """Bring a member to an address that nobody has on this list."""
-        server, name = self._server, _one_text(person)
+        server, name = self._server, person.one_text
         objection = self._blocked(member)
         if objection is not None:
             return objection
@@ -278,11 +278,6 @@ def _sent(person: Person) -> str:
     """Return an address as its owner wrote it, its domain as Mailman takes it."""
     local, at, _ = person.address.rpartition("@")
     return f"{local}{at}{person.key.rpartition('@')[2]}"
-
-
-def _one_text(person: Person) -> str:
-    """Return a name as Mailman holds it: in one text, on one line."""
-    return " ".join(f"{person.first} {person.last}".split())
 
 
 def _unfinished(found: MailingList) -> bool:

@@ -52,6 +52,11 @@ class Person:
             first = ""
         return cls(address, key_of(address), first, clean(last))
 
+    @property
+    def one_text(self) -> str:
+        """Both names as a list holds them that has room for one text, on one line."""
+        return " ".join(f"{self.first} {self.last}".split())
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:

@@ -47,7 +47,7 @@ def compare(pairs: Iterable[Known], members: Iterable[Member], names: Names) -> 
 def held_as(person: Person, names: Names) -> tuple[str, str]:
     """Return the names of a person as a list of this kind can hold them."""
     if names is Names.ONE:
-        return " ".join(f"{person.first} {person.last}".split()), ""
+        return person.one_text, ""
     return person.first, person.last
 
 
