@@ -1,5 +1,7 @@
 """Set up the log: one line per event on stderr, with nothing in it that is a secret or a person.
 
+Where stderr leads into systemd's journal, what a line says is in fields of its entry as well.
+
 Redaction looks at every value of every event, exception texts included, just before it is
 written; what slips through a call's own care ends here.
 """
@@ -10,12 +12,15 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
 import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from syncd import journald
 
 HIDDEN: Final = "…"
 STYLES: Final = ("auto", "console", "json")
@@ -56,36 +61,29 @@ def redact(text: str) -> str:
     return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
 
 
-def configure(level: str, style: str, stream: TextIO | None = None) -> None:
+def configure(
+    level: str, style: str, stream: TextIO | None = None, journal: Path = journald.SOCKET
+) -> None:
     """Send every log of this process to one stream; may be called again to change it.
 
-    `style` is one of `STYLES`: auto means console on a terminal, JSON elsewhere. Other
-    libraries are heard from `warning` on.
+    `style` is one of `STYLES`: auto means console on a terminal, JSON elsewhere. Where the
+    stream leads into systemd's journal, `journal` is its socket. Other libraries are heard from
+    `warning` on.
     """
     stream = stream or sys.stderr
+    console = stream.isatty() if style == "auto" else style == "console"
+    logger: _Lines | _Entries = _Lines(stream)
+    render: Processor = _CONSOLE if console else _JSON
+    if not console and journald.is_behind(stream):
+        logger, render = _Entries(journal, _Lines(stream)), _in_fields
     structlog.configure(
-        processors=_processors(style, stream),
+        processors=[*_CHAIN, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(stream),
+        logger_factory=lambda *_: logger,
         cache_logger_on_first_use=False,  # SIGHUP may change all of this
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
     stamina.instrumentation.set_on_retry_hooks([_tell_retry])
-
-
-def _processors(style: str, stream: TextIO) -> list[Processor]:
-    console = stream.isatty() if style == "auto" else style == "console"
-    chain: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # the plain form: no local values
-        _redact_event,
-    ]
-    if console:
-        plain = structlog.dev.plain_traceback
-        return [*chain, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    return [*chain, _JSON]
 
 
 def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> MutableMapping[str, Any]:
@@ -117,7 +115,29 @@ def _named_secret(name: str, value: object) -> bool:
     return bool(value) and _SECRET_KEY.fullmatch(name) is not None
 
 
+_CHAIN: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,  # the plain form: no local values
+    _redact_event,
+]
+_CONSOLE: Final = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog(3)
+
+
+def _in_fields(logger: WrappedLogger, name: str, event: EventDict) -> MutableMapping[str, Any]:
+    """Return an entry of the journal: the line as its message, and each key as a field."""
+    fields = {
+        "MESSAGE": str(_JSON(logger, name, dict(event))),
+        "PRIORITY": str(_PRIORITIES.get(event["level"], 6)),
+        "SYSLOG_IDENTIFIER": "syncd",
+    }
+    for key, value in event.items():
+        if key not in _OURS and value is not None and key.isascii():
+            fields[f"SYNCD_{key.upper()}"] = str(value)
+    return {"fields": fields}
 
 
 def _tell_retry(details: stamina.instrumentation.RetryDetails) -> None:
@@ -155,5 +175,21 @@ class _Lines:
         with self._lock, suppress(OSError, ValueError):
             self._stream.write(line + "\n")
             self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _Entries:
+    """Write entries to the journal, and as lines what it doesn't take."""
+
+    def __init__(self, journal: Path, lines: _Lines) -> None:
+        self._journal = journal
+        self._lines = lines
+
+    def msg(self, *, fields: Mapping[str, str]) -> None:
+        try:
+            journald.send(fields, self._journal)
+        except OSError:
+            self._lines.msg(fields["MESSAGE"])
 
     debug = info = warning = error = critical = exception = msg

@@ -1,7 +1,11 @@
 import io
 import json
 import logging
+import os
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +218,55 @@ def test_configured_again_it_changes_for_loggers_that_exist(stream: io.StringIO)
 
     assert [line["event"] for line in lines(stream)] == ["first.told"]
     assert [line["event"] for line in lines(second)] == ["third.told"]
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Listen as systemd's journal does, with a stream that leads there."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal,
+        (tmp_path / "stderr").open("w+", encoding="utf-8") as stream,
+    ):
+        journal.bind(str(tmp_path / "journal"))
+        journal.setblocking(False)
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        logs.configure("info", "auto", stream, journal=tmp_path / "journal")
+        yield journal
+
+
+def test_an_entry_of_the_journal_has_each_key_in_a_field(journal: socket.socket) -> None:
+    with structlog.contextvars.bound_contextvars(run="r1", link="customers"):
+        structlog.get_logger().warning("link.withheld", operations=3, why="anna@example.com\nleft")
+
+    fields = entry(journal.recv(65536))
+    assert json.loads(fields.pop("MESSAGE"))["event"] == "link.withheld"
+    assert fields == {
+        "PRIORITY": "4", "SYSLOG_IDENTIFIER": "syncd", "SYNCD_EVENT": "link.withheld",
+        "SYNCD_RUN": "r1", "SYNCD_LINK": "customers", "SYNCD_OPERATIONS": "3",
+        "SYNCD_WHY": f"{logs.HIDDEN}\nleft",
+    }  # fmt: skip
+
+
+def test_what_the_journal_does_not_take_is_a_line(journal: socket.socket, tmp_path: Path) -> None:
+    journal.close()
+
+    structlog.get_logger().info("run.closed")
+
+    line = (tmp_path / "stderr").read_text(encoding="utf-8")
+    assert json.loads(line)["event"] == "run.closed"
+
+
+def entry(sent: bytes) -> dict[str, str]:
+    """Read an entry in the journal's native form."""
+    fields = {}
+    while sent:
+        name, _, rest = sent.partition(b"\n")
+        if b"=" in name:
+            name, _, value = name.partition(b"=")
+            sent = rest
+        else:
+            size = int.from_bytes(rest[:8], "little")
+            value, sent = rest[8 : 8 + size], rest[8 + size + 1 :]
+        fields[name.decode()] = value.decode()
+    return fields
