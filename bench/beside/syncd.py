@@ -125,6 +125,7 @@ def main(items: int, file: Path) -> None:
         account="memory",
         links=(link,),
         scopes={link.name: "memory"},
+        places={link.backend: "memory"},
         store=store,
         planfix=cast("Any", contacts),
         contacts=cast("Any", None),

@@ -26,10 +26,23 @@ def confirm(
     Asking costs a call each, so it ends where the removals are over the limit anyhow
     (`allowance` is what is left of it); those that a person approved are always asked about.
     Those that are latched are asked about, too, but don't count: they are off the list.
-    Absence from a read that isn't certified means nothing.
+    Absence from a read that isn't certified means nothing. Who left a pushed selection is gone
+    by Planfix's own word.
     """
+    if open_link.link.selection.is_pushed:
+        return dict.fromkeys(absent, Standing.LEFT)
     if not certified:
         return {}
+    return _ask(open_link, absent, allowance=allowance, approved=approved)
+
+
+def _ask(
+    open_link: OpenLink,
+    absent: Sequence[ContactId],
+    *,
+    allowance: int,
+    approved: Collection[ContactId],
+) -> dict[ContactId, Standing]:
     standing: dict[ContactId, Standing] = {}
     latched, _ = open_link.store.consent.latched(open_link.number)
     second: frozenset[ContactId] | None = None

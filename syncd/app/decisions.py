@@ -179,6 +179,12 @@ def delete_list(world: World, link: str) -> str:
         ended = 0
         if number is not None:
             ended = world.store.links.rebase(number, world.scopes[chosen.name])
+        if chosen.selection.is_pushed:
+            world.store.pushes.end(link, at=stamp())
+            return (
+                f"The list of {link} is deleted; {ended} pairs ended, and the link with them."
+                " Have Planfix give the list up, too: what it pushes is refused."
+            )
     return (
         f"The list of {link} is deleted; {ended} pairs ended. The next run makes it anew:"
         " take the link out of the config if it shall stay away."

@@ -81,7 +81,7 @@ def plan_link(
             draft.free(planner.well)
         tally = Tally(
             pairs=pairs,
-            read=sweep.read,
+            read=None if link.selection.is_pushed else sweep.read,
             removals=planner.removals,
             removed_lately=removed_lately,
             losing=planner.losing,

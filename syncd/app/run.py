@@ -92,7 +92,13 @@ class _Reading:
         self._sweep: SweepReport | SyncdError | None = None
 
     def sweep(self, snapshot: "Snapshot") -> SweepReport:
-        """Read the selection into its snapshot, once; a failure is every link's."""
+        """Read the selection into its snapshot, once; a failure is every link's.
+
+        What Planfix pushed is there already, and is all that there is.
+        """
+        if self._selection.is_pushed:
+            here = snapshot.present()
+            return SweepReport(total=here, read=here, pages=0, certified=True, changed=True)
         if self._sweep is None:
             try:
                 self._sweep = self._planfix.sweep(self._selection, snapshot, stop=self._stop)
@@ -125,7 +131,10 @@ def _run_link(
         if not report.dry_run:
             settle(open_link, world.list_id(link))
         sweep = reading.sweep(open_link.snapshot)
-        _compare_and_apply(open_link, sweep, done, dry_run=report.dry_run, stop=stop)
+        done.planfix_read, done.certified = sweep.read, sweep.certified
+        list_id = _found_list(open_link) if report.dry_run else _ensure_list(open_link)
+        _insist_on_its_own(world, link, list_id)
+        _compare_and_apply(open_link, sweep, list_id, done, dry_run=report.dry_run, stop=stop)
 
 
 def opened(world: World, link: Link, run: str) -> OpenLink:
@@ -133,7 +142,12 @@ def opened(world: World, link: Link, run: str) -> OpenLink:
     snapshot = world.store.snapshot(world.account, link.selection)
     return OpenLink(
         link=link,
-        number=world.store.links.open(link.name, world.scopes[link.name], snapshot.id),
+        number=world.store.links.open(
+            link.name,
+            world.scopes[link.name],
+            snapshot.id,
+            follow=not link.selection.is_pushed,  # a list made again is another selection
+        ),
         run=run,
         backend=world.open_backend(link.backend),
         snapshot=snapshot,
@@ -154,17 +168,32 @@ def _other_scope(world: World, open_link: OpenLink) -> Finding | None:
     )
 
 
+def _insist_on_its_own(world: World, link: Link, list_id: ListId | None) -> None:
+    """See that no link before this one feeds the same list, under whatever name.
+
+    Raises:
+        ConfigurationError: one does.
+    """
+    for other in world.links[: world.links.index(link)]:
+        here = world.places[other.backend] == world.places[link.backend]
+        if here and list_id is not None and str(world.list_id(other)) == str(list_id):
+            raise ConfigurationError(
+                f"The list of link {link.name} is that of link {other.name}: two links may not"
+                " feed the same list.",
+                hint="Give one of them another list, or end it: syncd lists",
+            )
+
+
 def _compare_and_apply(
     open_link: OpenLink,
     sweep: SweepReport,
+    list_id: ListId | None,
     report: LinkReport,
     *,
     dry_run: bool,
     stop: Callable[[], bool],
 ) -> None:
     """Plan, and carry the plan out unless this is a dry run."""
-    report.planfix_read, report.certified = sweep.read, sweep.certified
-    list_id = _found_list(open_link) if dry_run else _ensure_list(open_link)
     plan = plan_link(open_link, sweep, list_id, dry_run=dry_run, stop=stop)
     report.list_read = plan.list_read
     report.planned = {op: plan.counts[op] for op in Op}

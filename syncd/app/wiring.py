@@ -18,7 +18,7 @@ from syncd.config.load import Loaded, load
 from syncd.config.secrets import Secret
 from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
-from syncd.errors import BusyError, QuotaError, SyncdError
+from syncd.errors import BusyError, ConfigurationError, QuotaError, SyncdError
 from syncd.planfix.client import Options as PlanfixOptions
 from syncd.planfix.side import Planfix
 from syncd.ports import MemberSide, TextSender
@@ -61,18 +61,25 @@ def open_world(
     backends = {backend.name: backend for backend in settings.backends}
 
     def open_backend(name: str) -> MemberSide:
+        if name not in backends:
+            raise ConfigurationError(
+                f"The config has no backend {name!r} any more, on which Planfix made a list.",
+                hint="Put it back, or have Planfix give the list up.",
+            )
         chosen = backends[name]
         return BACKENDS[chosen.type](chosen.options, _retry(settings))
 
     try:
+        links = (*settings.links, *_pushed_links(settings, store))
         yield World(
             settings=settings,
             warnings=loaded.warnings,
-            account=f"{settings.planfix.url} {settings.planfix.account}",
-            links=settings.links,
+            account=account_of(settings),
+            links=links,
             scopes={
-                link.name: _scope(settings, backends[link.backend], link) for link in settings.links
+                link.name: _scope(settings, backends.get(link.backend), link) for link in links
             },
+            places={link.backend: _place(backends.get(link.backend)) for link in links},
             store=store,
             planfix=planfix,
             contacts=planfix.contacts,
@@ -183,6 +190,41 @@ class _Budget:
             )
 
 
+def account_of(settings: Settings) -> str:
+    """Return the name of the account that selections belong to."""
+    return f"{settings.planfix.url} {settings.planfix.account}"
+
+
+def taken_names(settings: Settings, backend: str) -> frozenset[str]:
+    """Return which names no list that Planfix makes on a backend may have, casefolded.
+
+    Those are the names of the config's links, and of its lists at the same place.
+    """
+    backends = {each.name: each for each in settings.backends}
+    here = _place(backends.get(backend))
+    links = {link.name.casefold() for link in settings.links}
+    lists = (each for each in settings.links if _place(backends[each.backend]) == here)
+    return frozenset(links | {each.list_name.casefold() for each in lists})
+
+
+def _pushed_links(settings: Settings, store: Store) -> Iterator[Link]:
+    """Yield the links of the lists that Planfix made.
+
+    Raises:
+        ConfigurationError: the config uses the name of one.
+    """
+    for made in store.pushes.lists():
+        if made.ended:
+            continue
+        if made.link.casefold() in taken_names(settings, made.backend):
+            raise ConfigurationError(
+                f"{made.link!r} is the name of a list that Planfix made on backend {made.backend},"
+                " and of its link; the config has a link or a list of that name, too.",
+                hint="Write another name in the config, or have Planfix give its list up first.",
+            )
+        yield made.as_link()
+
+
 def _retry(settings: Settings) -> Retry:
     retry = settings.retry
     return Retry(
@@ -193,11 +235,19 @@ def _retry(settings: Settings) -> Retry:
     )
 
 
-def _scope(settings: Settings, backend: BackendSettings, link: Link) -> str:
+def _place(backend: BackendSettings | None) -> str:
+    """Return where a backend's lists are; two backends may be one service."""
+    if backend is None:
+        return ""
+    return " ".join(part.rstrip("/") for part in backend.place.casefold().split()) or backend.name
+
+
+def _scope(settings: Settings, backend: BackendSettings | None, link: Link) -> str:
     """Return what the pairs of a link are made with, as one text (guard 7)."""
     planfix = settings.planfix
+    kind, place = (backend.type, backend.place) if backend else ("", "")
     return json.dumps(
-        [planfix.url, planfix.account, backend.type, backend.place, link.list_name, link.list_id],
+        [planfix.url, planfix.account, kind, place, link.list_name, link.list_id],
         ensure_ascii=False,
     )
 

@@ -19,17 +19,19 @@ class World:
     """Everything outside the engine, opened; made by `wiring`.
 
     `account` names the Planfix account a snapshot belongs to; `contacts` has its functions for an
-    operator, who may call more of them than a run. `open_backend` opens a service
-    anew, so that what it counts begins with each run. `alert` tells a person that a run was
-    refused, or that `after_failures` runs in a row failed. `scopes` says, per link, what its pairs
-    are made with (guard 7).
+    operator, who may call more of them than a run. `links` are the config's, then those that
+    Planfix pushed. `scopes` says, per link, what its pairs are made with (guard 7), `places` of
+    each backend where its lists are. `open_backend` opens a service anew, so that what it counts
+    begins with each run. `alert` tells a person that a run was refused, or that `after_failures`
+    runs in a row failed.
     """
 
     settings: Any
     warnings: tuple[str, ...]
     account: str
     links: tuple[Link, ...]
-    scopes: dict[str, str]
+    scopes: Mapping[str, str]
+    places: Mapping[str, str]
     store: "Store"
     planfix: ContactSide
     contacts: "Contacts"

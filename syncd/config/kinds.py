@@ -212,7 +212,8 @@ def _read_selection(text: str) -> Selection:
         return Selection(text)
     target = text.removeprefix("filter:").strip()
     # Planfix takes these words for selections of its own and not for a filter's id.
-    if not text.startswith("filter:") or target in {"", "contact", "company", "template"}:
+    words = {"", "contact", "company", "template"}
+    if not text.startswith("filter:") or target in words or Selection(target).is_pushed:
         raise WrongValueError(f"is no selection; write {SELECTION.wanted}")
     return Selection(target)
 

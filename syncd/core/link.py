@@ -48,14 +48,31 @@ class ConsentScope(StrEnum):
     ACCOUNT = "account"
 
 
+_PUSHED: Final = "pushed:"
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which contacts a link takes; `target` is the text Planfix's contact.getList takes."""
+    """Which contacts a link takes; `target` is the text Planfix's contact.getList takes.
+
+    One whose contacts Planfix pushes to us is never read there.
+    """
 
     target: str
 
+    @classmethod
+    def pushed(cls, list_id: str) -> "Selection":
+        """Return the selection of a list that Planfix made here."""
+        return cls(_PUSHED + list_id)
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether Planfix tells its changes by itself."""
+        return self.target.startswith(_PUSHED)
+
     def __str__(self) -> str:
-        return self.target if self.target in {"contact", "company"} else f"filter:{self.target}"
+        plain = self.is_pushed or self.target in {"contact", "company"}
+        return self.target if plain else f"filter:{self.target}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

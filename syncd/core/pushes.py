@@ -3,23 +3,32 @@
 from dataclasses import dataclass
 
 from syncd.core.address import AddressKey
-from syncd.core.link import Selection
+from syncd.core.link import Link, Selection
 from syncd.core.people import ContactId, Member
 
 
 @dataclass(frozen=True, slots=True)
 class PushedList:
-    """A list that Planfix made on us; `ended` when it said that it wants it no more."""
+    """A list that Planfix made on us; `ended` when it is wanted no more.
+
+    `name` is what Planfix calls it, `link` what its link and its list on the backend are called:
+    the same, with a number behind it where that name is taken.
+    """
 
     id: str
     backend: str
     name: str
+    link: str
     ended: bool
 
-    @property
-    def selection(self) -> Selection:
-        """The selection whose contacts are those that Planfix pushed to this list."""
-        return pushed(self.id)
+    def as_link(self) -> Link:
+        """Return the link that brings the list in step with what Planfix pushed."""
+        return Link(
+            name=self.link,
+            selection=Selection.pushed(self.id),
+            backend=self.backend,
+            list_name=self.link,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +43,3 @@ class Reported:
     contact: ContactId | None
     member: Member
     old_key: AddressKey
-
-
-def pushed(list_id: str) -> Selection:
-    """Return the selection of a pushed list."""
-    return Selection(f"pushed:{list_id}")

@@ -22,14 +22,15 @@ _LOSSES: Final = {
 class Tally:
     """What a plan comes to; what a person has approved is not in it.
 
-    `removed_lately` are the removals of the last 24 hours, members whom the list lost with
-    them. `losing` counts, for each loss, the operations that cause it. `waiting` is what the list
-    showed of too many members at once: `vanished` and `returned` count it; `empty` says that the
-    list has nobody any more.
+    `read` counts the contacts of the selection, None where Planfix itself says who leaves it and
+    an empty one is no sign of a bad read. `removed_lately` are the removals of the last 24 hours,
+    members whom the list lost with them. `losing` counts, for each loss, the operations that
+    cause it. `waiting` is what the list showed of too many members at once: `vanished` and
+    `returned` count it; `empty` says that the list has nobody any more.
     """
 
     pairs: int
-    read: int
+    read: int | None
     removals: int
     removed_lately: int
     losing: dict[Loses, int]
@@ -52,7 +53,7 @@ def judge(tally: Tally, limits: Limits) -> Verdict:
     """Say what of a plan is withheld."""
     findings: list[Finding] = []
     withhold_removals = False
-    if tally.pairs and not tally.read and tally.removals:
+    if tally.pairs and tally.read == 0 and tally.removals:
         withhold_removals = True
         findings.append(_empty_read(tally))
     elif tally.removals + tally.removed_lately > limits.allowance(tally.pairs) and tally.removals:

@@ -1,7 +1,7 @@
 """The public side: its addresses, and what is answered when."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -44,20 +44,24 @@ def application(
     pushes: Tokens,
     lists: Tokens,
     links: Sequence[Link],
+    taken: Mapping[str, Collection[str]],
     more: Sequence[BaseRoute] = (),
 ) -> Router:
     """Return the server's application.
 
     `pushes` are the tokens of Planfix's integrations, `lists` those of the backends, `links` the
-    config's; `more` are the routes of other protocols.
+    config's; `taken` says of each backend which names no pushed list may have there, casefolded.
+    `more` are the routes of other protocols.
     """
     bodies, guesses = Bodies(), Guesses(clock.monotonic_s)
 
     def from_planfix(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
-        return pushed(read_request(envelope), backends[0], _now())
+        backend = backends[0]
+        request = read_request(envelope)
+        return pushed(request, backend, taken=taken.get(backend, ()), at=clock.now())
 
     def from_list(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
-        return reported(read_report(envelope), backends, links, _now())
+        return reported(read_report(envelope), backends, links, at=clock.now())
 
     def place(tokens: Tokens, meaning: _Meaning) -> "_Place":
         return _Place(intake, bodies, guesses, tokens, meaning)
@@ -143,10 +147,6 @@ def refusal(status: int, words: str, **headers: str) -> Response:
 
 async def _no_such_address(scope: Scope, receive: Receive, send: Send) -> None:
     await refusal(HTTPStatus.NOT_FOUND, "no such address")(scope, receive, send)
-
-
-def _now() -> str:
-    return clock.now().isoformat(timespec="microseconds")
 
 
 def _sender(scope: Scope) -> str:

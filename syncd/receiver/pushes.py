@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -60,17 +61,23 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def pushed(request: Request, backend: str, at: str) -> Effect:
-    """Return what a push of Planfix's does; `at` is the moment it came."""
-    return partial(_carry_out, request, backend, at)
+def pushed(request: Request, backend: str, *, taken: Collection[str], at: datetime) -> Effect:
+    """Return what a push of Planfix's does.
+
+    `taken` are the names, casefolded, that no list of this backend may have; `at` is the moment
+    it came.
+    """
+    return partial(_carry_out, request, backend, taken, at)
 
 
-def _carry_out(request: Request, backend: str, at: str, batch: "PushBatch") -> Answer:
+def _carry_out(
+    request: Request, backend: str, taken: Collection[str], at: datetime, batch: "PushBatch"
+) -> Answer:
     match request:
         case CreateList(name):
-            return Accepted(batch.create(backend, clean(name), at))
+            return Accepted(batch.create(backend, clean(name), taken=taken, at=at))
         case DeleteList(list_id):
-            batch.end(backend, list_id, at)
+            batch.end(backend, list_id, at=at)
             return Accepted()
         case ImportContacts(list_id, contacts):
             found = batch.put(backend, list_id, contacts)
@@ -85,7 +92,7 @@ def _carry_out(request: Request, backend: str, at: str, batch: "PushBatch") -> A
 
 
 def reported(
-    report: MemberReport, backends: Sequence[str], links: Sequence[Link], at: str
+    report: MemberReport, backends: Sequence[str], links: Sequence[Link], *, at: datetime
 ) -> Effect:
     """Return what a list service's report of a member does; `links` are the config's."""
     left = report.change is Change.DELETE

@@ -1,8 +1,8 @@
 """The receiver as a thing that is started and stopped: the public socket and the intake."""
 
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
@@ -22,7 +22,8 @@ class Options:
     """What the receiver takes, and from whom.
 
     `account` is the one whose selections pushed contacts belong to. `pushes` are the tokens of
-    `[[receiver.email]]`, `lists` each backend's own; `links` are the config's.
+    `[[receiver.email]]`, `lists` each backend's own; `links` are the config's. `taken` says of
+    each backend which names no pushed list may have there, casefolded.
     """
 
     host: str
@@ -31,6 +32,7 @@ class Options:
     pushes: tuple[Token, ...] = ()
     lists: tuple[Token, ...] = ()
     links: tuple[Link, ...] = ()
+    taken: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 class Receiver:
@@ -56,6 +58,7 @@ class Receiver:
             pushes=Tokens(options.pushes),
             lists=Tokens(options.lists),
             links=options.links,
+            taken=options.taken,
             more=routes,
         )
         self._server = Server(

@@ -1,6 +1,7 @@
 """Links as remembered: what their pairs were made with, and their list's id."""
 
 import json
+import sqlite3
 
 from syncd.core.link import LinkNumber
 from syncd.ports import ListId
@@ -24,11 +25,12 @@ class Links:
         rows = self._database.rows("SELECT id FROM link WHERE name = ?", (name,))
         return LinkNumber(rows[0][0]) if rows else None
 
-    def open(self, name: str, scope: str, selection: int) -> LinkNumber:
+    def open(self, name: str, scope: str, selection: int, *, follow: bool = True) -> LinkNumber:
         """Return a link's number; a new link, or one without pairs, takes this scope.
 
         Where the selection changed, the paired contacts become ones that the new selection
-        has not shown, so that they are judged like any that is missing.
+        has not shown, so that they are judged like any that is missing. Without `follow`, it is
+        a new beginning: the pairs end.
         """
         with self._database.transaction() as raw:
             raw.execute(
@@ -46,7 +48,11 @@ class Links:
                     (scope, number),
                 )
             if known_selection != selection:
-                raw.execute(_FOLLOW, (selection, number))
+                if follow:
+                    raw.execute(_FOLLOW, (selection, number))
+                else:
+                    # Who asked to leave, and whom the list has not been told of, still asks.
+                    _end_pairs(raw, number, "op <> 'unsubscribe'")
                 raw.execute("UPDATE link SET selection = ? WHERE id = ?", (selection, number))
         return LinkNumber(number)
 
@@ -97,17 +103,24 @@ class Links:
     def rebase(self, link: LinkNumber, scope: str) -> int:
         """Forget the pairs of a link and its list; return how many. Consent stays."""
         with self._database.transaction() as raw:
-            ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
             raw.execute(
-                "UPDATE link SET scope = ?, list_id = NULL, asked = 0, ran = 0, latch_met = 0"
-                " WHERE id = ?",
-                (scope, link),
+                "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?", (scope, link)
             )
-            for table in ("held", "quarantine"):
-                raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
-            raw.execute(
-                "UPDATE operation SET state = 'dropped' WHERE link = ?"
-                " AND state IN ('planned', 'sent', 'withheld')",
-                (link,),
-            )
-        return ended
+            return _end_pairs(raw, link)
+
+
+def _end_pairs(raw: sqlite3.Connection, link: LinkNumber, operations: str = "TRUE") -> int:
+    """Forget a link's pairs, and drop what was to be done for them; return how many they were.
+
+    `operations` is a condition that those to be dropped meet.
+    """
+    ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
+    raw.execute("UPDATE link SET ran = 0, latch_met = 0 WHERE id = ?", (link,))
+    for table in ("held", "quarantine"):
+        raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
+    raw.execute(
+        "UPDATE operation SET state = 'dropped' WHERE link = ?"
+        f" AND state IN ('planned', 'sent', 'withheld') AND {operations}",
+        (link,),
+    )
+    return ended

@@ -104,6 +104,13 @@ CREATE TABLE reported (link INTEGER NOT NULL, key VARCHAR NOT NULL, contact INTE
     VARCHAR NOT NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, status VARCHAR NOT NULL,
     since VARCHAR NOT NULL, old_key VARCHAR NOT NULL, PRIMARY KEY (link, key)) WITHOUT ROWID
 """,
+    # 5: two lists of Planfix's may have one name; their links have not.
+    """
+ALTER TABLE pushed_list ADD COLUMN link VARCHAR NOT NULL DEFAULT '';
+UPDATE pushed_list SET link = name || ' (' || id || ')';
+DROP INDEX pushed_list_open;
+CREATE UNIQUE INDEX pushed_list_link ON pushed_list (link) WHERE ended IS NULL
+""",
 )
 
 

@@ -7,20 +7,37 @@ from other selections, Planfix tells of this one. A change that says nothing new
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import chain, count
 from typing import Final
 
 from syncd.core.address import NO_KEY, AddressKey, fault_of
-from syncd.core.link import Link, LinkNumber
+from syncd.core.link import Link, LinkNumber, Selection
 from syncd.core.people import Contact, ContactId, Member, MemberStatus, Person
-from syncd.core.pushes import PushedList, Reported, pushed
+from syncd.core.pushes import PushedList, Reported
 from syncd.ports import ListId
 from syncd.store.database import Database
 
 _PAGE: Final = 2000
 
 _FIND_SELECTION: Final = "SELECT id FROM selection WHERE account = ? AND target = ?"
+
+_ASKED_AGAIN: Final = timedelta(hours=3)
+"""So long after the first time Planfix may ask again for what it got no answer to."""
+
+_UNUSED: Final = """
+SELECT id FROM pushed_list WHERE backend = ? AND name = ? AND at >= ? AND ended IS NULL
+   AND NOT EXISTS (SELECT 1 FROM selection s JOIN contact ON contact.selection = s.id
+                    WHERE s.account = ? AND s.target = ? || pushed_list.id)
+"""
+
+# Of the links of lists that were given up, those that no list has now.
+_ENDED: Final = """
+SELECT DISTINCT link FROM pushed_list WHERE backend = ? AND name = ?
+   AND link NOT IN (SELECT link FROM pushed_list WHERE ended IS NULL) ORDER BY link
+"""
 
 _PUT: Final = """
 INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)
@@ -55,9 +72,19 @@ class Pushes:
     def lists(self) -> list[PushedList]:
         """Return every list that Planfix ever made on us, the oldest first."""
         rows = self._database.rows(
-            "SELECT id, backend, name, ended IS NOT NULL FROM pushed_list ORDER BY at, id"
+            "SELECT id, backend, name, link, ended IS NOT NULL FROM pushed_list ORDER BY at, id"
         )
-        return [PushedList(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return [
+            PushedList(number, backend, name, link, ended=bool(ended))
+            for number, backend, name, link, ended in rows
+        ]
+
+    def end(self, link: str, *, at: str) -> None:
+        """End the list of a link: it takes no more pushes."""
+        with self._database.transaction() as raw:
+            raw.execute(
+                "UPDATE pushed_list SET ended = ? WHERE link = ? AND ended IS NULL", (at, link)
+            )
 
     def reported(self, link: LinkNumber) -> Iterator[Reported]:
         """Yield what a link's list service reported since it was settled last, by key."""
@@ -108,28 +135,43 @@ class PushBatch:
         self._selections: dict[tuple[str, str], int | None] = {}
         self._rows: list[tuple[object, ...]] = []
 
-    def create(self, backend: str, name: str, at: str) -> str:
-        """Return the id of a backend's pushed list of this name; made where there is none."""
-        found = self._raw.execute(
-            "SELECT id FROM pushed_list WHERE backend = ? AND name = ? AND ended IS NULL",
-            (backend, name),
-        ).fetchone()
-        if found is not None:
-            return str(found[0])
+    def create(self, backend: str, name: str, *, taken: Collection[str], at: datetime) -> str:
+        """Make a list on a backend, and return its id.
+
+        One that Planfix asked for lately and never used is the same, asked for again. One that
+        it had given up comes back with its link, and so with the consent of its people. `taken`
+        are the names, casefolded, that its link can't have.
+        """
+        self.write()
+        since, targets = _stamp(at - _ASKED_AGAIN), Selection.pushed("").target
+        asked = (backend, name, since, self._account, targets)
+        for (unused,) in self._raw.execute(_UNUSED, asked):
+            return str(unused)
         self._selections.clear()
         made = f"lst-{secrets.token_hex(8)}"
         self._raw.execute(
-            "INSERT INTO pushed_list (id, backend, name, at) VALUES (?, ?, ?, ?)",
-            (made, backend, name, at),
-        )
+            "INSERT INTO pushed_list (id, backend, name, at, link) VALUES (?, ?, ?, ?, ?)",
+            (
+                made, backend, name, _stamp(at), self._link_name(backend, name, taken),
+            ),
+        )  # fmt: skip
         return made
 
-    def end(self, backend: str, list_id: ListId, at: str) -> None:
+    def _link_name(self, backend: str, name: str, taken: Collection[str]) -> str:
+        ended = [row[0] for row in self._raw.execute(_ENDED, (backend, name))]
+        known = self._raw.execute("SELECT name FROM link UNION SELECT link FROM pushed_list")
+        others = {row[0].casefold() for row in known} - {link.casefold() for link in ended}
+        numbered = (f"{name} ({number})" for number in count(2))
+        free = (one for one in chain(ended, [name], numbered) if one.casefold() not in taken)
+        found: str = next(one for one in free if one.casefold() not in others)
+        return found
+
+    def end(self, backend: str, list_id: ListId, *, at: datetime) -> None:
         """Remember that Planfix wants a list no more; one that is unknown needs nothing."""
         self._selections.clear()
         self._raw.execute(
             "UPDATE pushed_list SET ended = ? WHERE id = ? AND backend = ? AND ended IS NULL",
-            (at, str(list_id), backend),
+            (_stamp(at), str(list_id), backend),
         )
 
     def put(self, backend: str, list_id: ListId, contacts: Iterable[Contact]) -> bool:
@@ -171,7 +213,7 @@ class PushBatch:
         ).fetchone()
         if found is None:
             return None
-        name = (self._account, pushed(list_id).target)
+        name = (self._account, Selection.pushed(list_id).target)
         known = self._raw.execute(_FIND_SELECTION, name).fetchone()
         if known is None:
             self._raw.execute("INSERT INTO selection (account, target) VALUES (?, ?)", name)
@@ -202,7 +244,7 @@ class PushBatch:
             " JOIN selection ON selection.target = ? || pushed_list.id"
             " JOIN link ON link.selection = selection.id"
             " WHERE pushed_list.backend = ? AND link.list_id IN (?, ?)",
-            (pushed("").target, backend, *written),
+            (Selection.pushed("").target, backend, *written),
         ).fetchone()
         return LinkNumber(found[0]) if found is not None else None
 
@@ -222,7 +264,7 @@ class PushBatch:
         person: Person,
         status: MemberStatus,
         *,
-        at: str,
+        at: datetime,
         old_key: AddressKey = NO_KEY,
     ) -> None:
         """Remember what a list service says of a member; `old_key` where they moved from."""
@@ -244,7 +286,7 @@ class PushBatch:
         self._raw.execute(
             _REPORT,
             (link, person.key, contact, person.address, person.first, person.last, status.value,
-             at, old_key),
+             _stamp(at), old_key),
         )  # fmt: skip
 
     def _paired(self, link: LinkNumber, key: AddressKey) -> int | None:
@@ -260,6 +302,10 @@ def _row(selection: int, contact: Contact) -> tuple[object, ...]:
         selection, contact.id, person.address, person.key, person.first, person.last,
         fault_of(person.address),
     )  # fmt: skip
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")
 
 
 def _spellings(list_id: ListId) -> tuple[str, str]:

@@ -203,6 +203,7 @@ class Runs:
             raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
             raw.execute("DELETE FROM event WHERE key = ?", (key,))
             raw.execute("DELETE FROM held WHERE key = ?", (key,))
+            raw.execute("DELETE FROM reported WHERE key = ? OR old_key = ?", (key, key))
             failed_with = raw.execute(
                 "SELECT link, contact, key, planfix, person FROM quarantine"
             ).fetchall()

@@ -40,6 +40,13 @@ class Snapshot:
             ).fetchone()
         self.id: int = found[0]
 
+    def present(self) -> int:
+        """Return how many contacts the selection has."""
+        rows = self._database.rows(
+            "SELECT COUNT(*) FROM contact WHERE selection = ? AND page IS NOT NULL", (self.id,)
+        )
+        return int(rows[0][0])
+
     def page_digest(self, number: int) -> bytes | None:
         """Return the digest of a page's bytes as last kept, or None."""
         found = self._page(number)

@@ -293,19 +293,18 @@ class AlertRow(SQLModel, table=True):
 
 
 class PushedListRow(SQLModel, table=True):
-    """A list that Planfix made on us, when, and when it gave it up."""
+    """A list that Planfix made on us, when, and when it gave it up; `link` is its link's name."""
 
     __tablename__ = "pushed_list"
     __table_args__ = (
-        Index(
-            "pushed_list_open", "backend", "name", unique=True, sqlite_where=text("ended IS NULL")
-        ),
+        Index("pushed_list_link", "link", unique=True, sqlite_where=text("ended IS NULL")),
     )
     id: str = Field(primary_key=True)
     backend: str
     name: str
     at: str
     ended: str | None = None
+    link: str = ""
 
 
 class ReportedRow(SQLModel, table=True):
