@@ -81,6 +81,13 @@ class MemberSide(Protocol):
             ConfigurationError: there is no such list.
         """
 
+    def edition(self, list_id: ListId) -> str:
+        """Return a name of the list as it is: another one as soon as anything on it changed.
+
+        Empty where nobody can tell. No list ever has the name again that it had before a
+        change, not even when a backup of it is put back and changed anew.
+        """
+
     def upsert(
         self, list_id: ListId, entries: Sequence[Entry], *, known: bool, again: bool = False
     ) -> list[ItemResult]:

@@ -1,7 +1,7 @@
 """Read the list, and learn from it before anything is planned: who left, who is back."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 _ASK_EVERY: Final = 1000
 """How many members are read before it is asked whether to stop."""
+
+_DIFFERENCES_KEPT: Final = 1000
+"""With more of them, the list is read again: memory doesn't grow with it."""
 
 _WHY: Final = {
     What.LEFT: "the list says that they unsubscribed",
@@ -56,6 +59,7 @@ def observe(
     restore: bool,
     allowance: int,
     approved: Collection[tuple[object, ...]],
+    keep: bool,
     stop: Callable[[], bool],
 ) -> Observation:
     """Read a list that can be read, and keep what follows for people's consent.
@@ -63,6 +67,7 @@ def observe(
     `allowance` is how many more removals the link's limit has room for: members who vanished,
     and returns that nothing proves, count against it, and over it all of them wait. `approved`
     are the signatures of what a person has released. `restore`: who vanished is put back.
+    `keep`: what the list came to is kept, so that it is read again only once something changed.
 
     Raises:
         TemporaryError: the list could not be read whole.
@@ -74,7 +79,7 @@ def observe(
     if not open_link.backend.capabilities.can_read:
         store.sightings.clear()
         return Observation(lost=lost)
-    read = _read(open_link, list_id, stop)
+    read = _read(open_link, list_id, keep=keep, stop=stop)
     sorting = _Sorting(open_link, restore=restore, approved=approved)
     vanished, returned = sorting.vanished, sorting.returned
     missed = len(vanished) + sorting.missed
@@ -97,24 +102,65 @@ def observe(
     return Observation(read, empty, waiting, missed, len(returned), lost)
 
 
-def _read(open_link: OpenLink, list_id: ListId | None, stop: Callable[[], bool]) -> int:
-    """Keep what differs from the pairs; return how many members the list has."""
-    count = 0
+def _read(
+    open_link: OpenLink, list_id: ListId | None, *, keep: bool, stop: Callable[[], bool]
+) -> int:
+    """Keep what differs from the pairs; return how many members the list has.
 
-    def members() -> Iterator[Member]:
-        nonlocal count
-        if list_id is None:  # there is none yet
-            return
-        for member in open_link.backend.read(list_id):
-            count += 1
-            if not count % _ASK_EVERY and stop():
+    A list that is the very one of the last comparison, beside pairs that are the same, too,
+    needs no reading: it would come to the same.
+    """
+    store, number, backend = open_link.store, open_link.number, open_link.backend
+    follows = backend.capabilities.keeps_reference
+    # Asked for before the list is read: what changes in between makes it the name of another.
+    edition = backend.edition(list_id) if keep and list_id is not None else ""
+    known = store.comparisons.of(number, edition)
+    if known is not None:
+        store.sightings.replace(number, known.differences, follows=follows)
+        return known.members
+    if edition:
+        store.comparisons.begin(number)
+    members = _Members(() if list_id is None else backend.read(list_id), stop)
+    differences = _Few(
+        compare(store.pairs.known(number), members, backend.capabilities.names), _DIFFERENCES_KEPT
+    )
+    store.sightings.replace(number, differences, follows=follows)
+    if edition and differences.all is not None:
+        store.comparisons.keep(number, edition, members.count, differences.all)
+    return members.count
+
+
+class _Members:
+    """A list's members, counted as they pass."""
+
+    def __init__(self, members: Iterable[Member], stop: Callable[[], bool]) -> None:
+        self._members = members
+        self._stop = stop
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Member]:
+        for member in self._members:
+            self.count += 1
+            if not self.count % _ASK_EVERY and self._stop():
                 raise StoppedError("Asked to stop while the list was read.")
             yield member
 
-    store, capabilities = open_link.store, open_link.backend.capabilities
-    differences = compare(store.pairs.known(open_link.number), members(), capabilities.names)
-    store.sightings.replace(open_link.number, differences, follows=capabilities.keeps_reference)
-    return count
+
+class _Few:
+    """Sightings as they pass, and all of them afterwards, where they are few."""
+
+    def __init__(self, sightings: Iterable[Sighting], most: int) -> None:
+        self._sightings = sightings
+        self._most = most
+        self.all: list[Sighting] | None = []
+
+    def __iter__(self) -> Iterator[Sighting]:
+        for sighting in self._sightings:
+            if self.all is not None:
+                self.all.append(sighting)
+                if len(self.all) > self._most:
+                    self.all = None
+            yield sighting
 
 
 class _Sorting:

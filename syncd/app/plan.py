@@ -61,6 +61,7 @@ def plan_link(
         restore=policy.restore,
         allowance=limit - removed_lately,
         approved=approved.keys(),
+        keep=not dry_run,
         stop=stop,
     )
     removed_lately += seen.lost

@@ -108,6 +108,10 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"list {list_id}: this backend cannot be read")
 
+    def edition(self, list_id: ListId) -> str:  # noqa: ARG002 - most services can't be asked
+        """Return a name of the list as it is, never used again once anything on it changed."""
+        return ""
+
     @abstractmethod
     def upsert(
         self, list_id: ListId, entries: Sequence[Entry], *, known: bool, again: bool = False

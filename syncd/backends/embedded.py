@@ -41,6 +41,13 @@ _SCHEMA: Final = (
         UNIQUE (list_id, email_key)
     )""",
     "CREATE TABLE IF NOT EXISTS counter (value INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS edition (list_id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    """CREATE TRIGGER IF NOT EXISTS edition_ends_with_insert AFTER INSERT ON member
+        BEGIN DELETE FROM edition WHERE list_id = NEW.list_id; END""",
+    """CREATE TRIGGER IF NOT EXISTS edition_ends_with_update AFTER UPDATE ON member
+        BEGIN DELETE FROM edition WHERE list_id = NEW.list_id; END""",
+    """CREATE TRIGGER IF NOT EXISTS edition_ends_with_delete AFTER DELETE ON member
+        BEGIN DELETE FROM edition WHERE list_id = OLD.list_id; END""",
     "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)",
 )
 
@@ -170,6 +177,20 @@ class Embedded(Backend):
                     person = Person(email, AddressKey(key), first, last)
                     known = _STATUSES.get(status, MemberStatus.UNKNOWN)
                     yield Member(str(reference), person, known, since)
+
+    def edition(self, list_id: ListId) -> str:
+        """Return a name of the list as it is: random, and erased with the first change."""
+        if not self._options.path.exists():
+            return ""
+        with self._transaction() as db:
+            _existing(db, list_id)
+            db.execute(
+                "INSERT INTO edition (list_id, name) VALUES (?, hex(randomblob(16)))"
+                " ON CONFLICT (list_id) DO NOTHING",
+                (str(list_id),),
+            )
+            found = db.execute("SELECT name FROM edition WHERE list_id = ?", (str(list_id),))
+            return str(found.fetchone()[0])
 
     def upsert(
         self,

@@ -79,6 +79,14 @@ class Sighting:
     member: Member | None
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What comparing a whole list with its pairs came to; `members` is how many it has."""
+
+    members: int
+    differences: tuple[Sighting, ...]
+
+
 class Known(NamedTuple):
     """A pair as it is streamed beside a list: the member's key, values and standing."""
 

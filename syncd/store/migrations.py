@@ -4,6 +4,7 @@ Each step and its version share one transaction, after a copy of the file was ma
 """
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 STEPS: Final = (
@@ -111,6 +112,17 @@ UPDATE pushed_list SET link = name || ' (' || id || ')';
 DROP INDEX pushed_list_open;
 CREATE UNIQUE INDEX pushed_list_link ON pushed_list (link) WHERE ended IS NULL
 """,
+    # 6: what reading a list came to, until one of its pairs is written.
+    """
+CREATE TABLE compared (link INTEGER NOT NULL, edition VARCHAR NOT NULL, members INTEGER NOT NULL,
+    differences VARCHAR NOT NULL, PRIMARY KEY (link));
+CREATE TRIGGER compared_ends_with_insert AFTER INSERT ON pair
+    BEGIN DELETE FROM compared WHERE link = NEW.link; END;
+CREATE TRIGGER compared_ends_with_update AFTER UPDATE ON pair
+    BEGIN DELETE FROM compared WHERE link = NEW.link; END;
+CREATE TRIGGER compared_ends_with_delete AFTER DELETE ON pair
+    BEGIN DELETE FROM compared WHERE link = OLD.link; END
+""",
 )
 
 
@@ -121,6 +133,16 @@ def version(raw: sqlite3.Connection) -> int:
 
 def take(raw: sqlite3.Connection, number: int) -> None:
     """Take one step, counted from 1, within the caller's transaction."""
-    for statement in STEPS[number - 1].split(";"):
+    for statement in _statements(STEPS[number - 1]):
         raw.execute(statement)
     raw.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(step: str) -> Iterator[str]:
+    """Yield a step's statements; a trigger has a semicolon inside."""
+    statement = ""
+    for part in step.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

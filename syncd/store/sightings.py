@@ -64,7 +64,7 @@ class Sightings:
         """
         raw = self._database.raw
         self.clear()
-        lines = map(_line, seen)
+        lines = map(line_of, seen)
         while chunk := list(islice(lines, _CHUNK)):
             raw.execute("BEGIN")
             raw.executemany(
@@ -117,7 +117,8 @@ def sighting(line: Sequence[Any]) -> Sighting:
     return Sighting(AddressKey(key), contact, member)
 
 
-def _line(seen: Sighting) -> tuple[object, ...]:
+def line_of(seen: Sighting) -> tuple[object, ...]:
+    """Return the eight columns of a sighting."""
     member = seen.member
     if member is None:
         return seen.key, seen.contact, None, None, None, _GONE, "", ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from syncd.core.link import Selection
 from syncd.store.alerts import AlertWindows
+from syncd.store.comparisons import Comparisons
 from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
 from syncd.store.events import Events
@@ -26,6 +27,7 @@ class Store:
         self._database = Database(path)
         self.links = Links(self._database)
         self.sightings = Sightings(self._database)
+        self.comparisons = Comparisons(self._database)
         self.pairs = Pairs(self._database)
         self.consent = ConsentStore(self._database)
         self.events = Events(self._database)

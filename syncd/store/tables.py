@@ -307,6 +307,20 @@ class PushedListRow(SQLModel, table=True):
     link: str = ""
 
 
+class ComparedRow(SQLModel, table=True):
+    """What comparing a list with its pairs came to; `differences` are sightings, as JSON.
+
+    `edition` is the list's, empty while the comparison is under way. Whoever writes a pair
+    erases the row of its link, by triggers.
+    """
+
+    __tablename__ = "compared"
+    link: int = Field(primary_key=True)
+    edition: str
+    members: int
+    differences: str
+
+
 class ReportedRow(SQLModel, table=True):
     """A member as their list service reported them last; `since` is when that came in."""
 

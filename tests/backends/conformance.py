@@ -5,7 +5,7 @@ at the service from behind. Where a capability says no, a case asserts the weake
 is documented, instead of being skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar, Protocol
@@ -479,6 +479,30 @@ class BackendConformance:
 
         [member] = backend.read(list_id)
         assert added.reference == renamed.reference == member.reference != ""
+
+    def test_a_list_is_another_edition_after_every_change_where_the_list_tells(
+        self, backend: Backend, world: World, list_id: ListId
+    ) -> None:
+        someone, other = entry(1), entry(2)
+        moved = entry(1, "moved@example.com")
+        changes: list[Callable[[], object]] = [
+            lambda: backend.upsert(list_id, [someone, other], known=False),
+            lambda: backend.upsert(list_id, [entry(1, first="Ева")], known=True),
+            lambda: backend.rename(list_id, someone.person.address, moved),
+            lambda: world.block(list_id, moved.person.address),
+            lambda: backend.remove(list_id, [other]),
+            lambda: backend.upsert(list_id, [other], known=False),
+            lambda: world.leave(list_id, other.person.address),
+        ]
+        editions = [backend.edition(list_id)]
+
+        for change in changes:
+            change()
+            editions.append(backend.edition(list_id))
+            assert backend.edition(list_id) == editions[-1]
+
+        told = editions[0] != ""
+        assert len(set(editions)) == (len(editions) if told else 1)
 
     # Trouble.
 
