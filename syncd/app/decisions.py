@@ -54,12 +54,12 @@ def forget(world: World, address: str) -> Forgotten:
         UsageError: nothing is known of that address.
         BusyError: a run is under way, which may hold the person's data.
     """
-    runs, key = world.store.runs, key_of(address)
+    runs, stories, key = world.store.runs, world.store.stories, key_of(address)
     with world.store.lock():
-        contacts = runs.contacts_of(key)
-        stories = runs.stories(key, contacts)
-        latches = runs.latches(world.store.consent.hashed(key), contacts)
-        if not (contacts or stories or latches):
+        traces = stories.traces(key)
+        latches = stories.latches(traces, world.store.consent.hashed)
+        contacts = traces.contacts
+        if not (contacts or latches or stories.operations(traces) or stories.seen(traces)):
             raise UsageError("Nothing is known of that address.")
         still_on = runs.links_on(contacts)
         runs.forget(key, contacts)

@@ -3,20 +3,27 @@
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from syncd.app import look
+from syncd.app.history import history
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
 from syncd.app.world import World
+from syncd.backends.base import Retry
+from syncd.backends.embedded import Embedded
+from syncd.core.people import ContactId, Person
 from syncd.core.report import LinkReport, RunReport
+from syncd.ports import Entry, ListId
 from syncd.simulator.planfix import SimulatedPlanfix
 
-CONTACTS: Final = 243
+CONTACTS: Final = 242
 _WRONGLY_OUT: Final = 80
 _FILTER: Final = "715"
 _LINK: Final = "newsletter"
+_LISTS: Final = "lists.db"
 _CAST: Final = {
     "Anna": ("Berg", "anna@example.com"),
     "Boris": ("Lind", "boris@example.com"),
@@ -24,9 +31,11 @@ _CAST: Final = {
     "Daria": ("Vogt", "daria@example.com"),
     "Emil": ("Sand", "emil@example.com"),
     "Freja": ("Dahl", "freja@example.com"),
+    "Gustav": ("Ek", "gustav@example.com"),
 }
 _NEW_ADDRESS: Final = "daria.vogt@example.org"
-_GONE_WELL: Final = [0, 0, 0, 0, 4, 0]
+_CONSENT_FIELD: Final = 10124
+_GONE_WELL: Final = [0, 0, 0, 0, 0, 4, 0]
 _FAULT: Final = 70
 _CONFIG: Final = """
 [planfix]
@@ -42,13 +51,18 @@ path = "syncd.db"
 [[backends]]
 name = "news"
 type = "embedded"
-path = "lists.db"
+path = "{lists}"
 
 [[links]]
 name = "newsletter"
 selection = "filter:715"
 backend = "news"
 list = "Newsletter"
+direction = "both"
+[links.consent]
+field = {consent_field}
+unsubscribed = "Unsubscribed"
+subscribed = "Subscribed"
 """
 
 
@@ -64,11 +78,14 @@ def demo(show: Callable[[str], None]) -> int:
                 account=planfix.account,
                 api_key=planfix.api_key,
                 token=planfix.token,
+                lists=_LISTS,
+                consent_field=_CONSENT_FIELD,
             ),
             encoding="utf-8",
         )
-        with open_world(config) as world:
-            return _Play(_Stage(show), planfix, cast, world).play()
+        lists = Embedded.Options(path=Path(folder) / _LISTS)
+        with open_world(config) as world, closing(Embedded(lists, Retry())) as people:
+            return _Play(_Stage(show), planfix, people, cast, world).play()
 
 
 def _people(planfix: SimulatedPlanfix) -> Mapping[str, int]:
@@ -87,10 +104,16 @@ class _Play:
     """The acts, in the order of the day."""
 
     def __init__(
-        self, stage: "_Stage", planfix: SimulatedPlanfix, cast: Mapping[str, int], world: World
+        self,
+        stage: "_Stage",
+        planfix: SimulatedPlanfix,
+        people: Embedded,
+        cast: Mapping[str, int],
+        world: World,
     ) -> None:
         self._stage = stage
         self._planfix = planfix
+        self._people = people  # what they do on the list by themselves
         self._cast = cast
         self._world = world
         self._codes: list[int] = []
@@ -100,8 +123,9 @@ class _Play:
         self._stage.title("syncd demo: Planfix, a mailing list and one working day")
         self._mornings()
         self._day()
+        self._who_left()
         self._mistake()
-        self._questions()
+        self._who_waits()
         self._stage.end()
         return 0 if self._codes == _GONE_WELL else _FAULT
 
@@ -117,34 +141,62 @@ class _Play:
         self._run()
 
     def _day(self) -> None:
-        stage, cast, edit = self._stage, self._cast, self._planfix.edit
-        stage.act("3. A working day in Planfix")
-        edit(cast["Anna"], last_name="Berg-Lund")
-        stage.line("Anna Berg marries and is now Anna Berg-Lund.")
-        boris, clara = _CAST["Boris"][1], _CAST["Clara"][1]
-        edit(cast["Boris"], email=clara)
-        edit(cast["Clara"], email=boris)
-        stage.line("Boris and Clara had each other's address; a colleague swaps them.")
-        edit(cast["Daria"], email=_NEW_ADDRESS)
-        stage.line("Daria has a new address.")
-        self._planfix.delete(cast["Emil"])
-        stage.line("Emil is deleted.")
-        edit(cast["Freja"], email="freja@@example")
-        stage.line("A slip of the hand makes Freja's address freja@@example.")
+        stage = self._stage
+        stage.act("3. A working day on both sides")
+        self._in_planfix()
+        self._on_the_list()
         stage.act("4. What would a run do?", "syncd --dry-run")
         self._run(dry_run=True)
         stage.act("5. Do it", "syncd --once")
         self._run()
-        stage.line("")
-        stage.line("of our people, the list now has:")
+        daria, gustav = (self._planfix.contacts[self._cast[name]] for name in ("Daria", "Gustav"))
+        stage.line(f"Planfix has Daria at {daria.email} now,")
+        stage.line(f'and its field for consent shows "{gustav.custom[_CONSENT_FIELD]}" for Gustav.')
+        stage.line("Of these people, the list has:")
         for member in look.members(self._world, _LINK):
             person = member.person
             if person.first in _CAST and person.last.split("-")[0] == _CAST[person.first][0]:
-                stage.line(f"  {person.address:24} {person.first} {person.last}")
+                name = f"{person.first} {person.last}"
+                left = "" if member.status.on_list else stage.amber(member.status)
+                stage.line(f"  {person.address:24} {name:16} {left}")
+
+    def _in_planfix(self) -> None:
+        stage, cast, edit = self._stage, self._cast, self._planfix.edit
+        edit(cast["Anna"], last_name="Berg-Lund")
+        stage.line("Planfix: Anna Berg marries and is now Anna Berg-Lund.")
+        boris, clara = _CAST["Boris"][1], _CAST["Clara"][1]
+        edit(cast["Boris"], email=clara)
+        edit(cast["Clara"], email=boris)
+        stage.line("         Boris and Clara had each other's address; a colleague swaps them.")
+        self._planfix.delete(cast["Emil"])
+        edit(cast["Freja"], email="freja@@example")
+        stage.line("         Emil is deleted. A slip of the hand makes Freja's freja@@example.")
+
+    def _on_the_list(self) -> None:
+        stage = self._stage
+        daria = Person.of(_NEW_ADDRESS, "Daria", _CAST["Daria"][0])
+        self._people.rename(self._list_id, _CAST["Daria"][1], Entry(ContactId(0), daria))
+        stage.line("The list: Daria gives her new address there.")
+        self._people.leave(self._list_id, _CAST["Gustav"][1])
+        stage.line("          Gustav unsubscribes.")
+
+    def _who_left(self) -> None:
+        stage, address = self._stage, _CAST["Gustav"][1]
+        stage.act("6. Who left stays out", "syncd --once")
+        self._planfix.edit(self._cast["Gustav"], last_name="Eek")
+        stage.line("Somebody corrects Gustav's name in Planfix: he is Gustav Eek.")
+        (link,) = self._run().links
+        stage.line(f"kept out, since they unsubscribed: {stage.amber(str(link.suppressed))}")
+        stage.line(stage.dim(f"$ syncd history {address}"))
+        for told in history(self._world, address):
+            first, *more = told.what.split("; ")
+            stage.line(f"{told.at:%H:%M:%S}  {first}")
+            for line in more:
+                stage.line(f"          {line}")
 
     def _mistake(self) -> None:
         stage, planfix = self._stage, self._planfix
-        stage.act("6. A mistake in Planfix", "syncd --once")
+        stage.act("7. A mistake in Planfix", "syncd --once")
         crowd = [who.id for who in planfix.contacts.values() if who.email and not who.is_company]
         fallen = crowd[:_WRONGLY_OUT]
         stage.line(f"Somebody edits the filter, and {len(fallen)} people drop out of it.")
@@ -159,17 +211,21 @@ class _Play:
             planfix.put_in(contact, _FILTER)
         self._run()
 
-    def _questions(self) -> None:
+    def _who_waits(self) -> None:
         stage = self._stage
-        stage.act("7. Why is Daria at that address?", f"syncd history {_NEW_ADDRESS}")
-        for told in look.history(self._world, _NEW_ADDRESS):
-            stage.line(f"{told.at:%H:%M:%S}  run {told.run[-4:]}  {told.what}")
         stage.act("8. Who waits, and for what?", "syncd status")
         for link in look.status(self._world)["links"]:
             stage.line(f"{link['pairs']} pairs, {link['withheld']} withheld, {link['held']} held")
             for reason in link["reasons"]:
                 stage.line(stage.amber(reason))
         stage.line("That is Freja: she keeps her place on the list, at the old address.")
+
+    @property
+    def _list_id(self) -> ListId:
+        found = self._world.list_id(self._world.link(_LINK))
+        if found is None:
+            raise RuntimeError("the first run made no list")
+        return found
 
     def _run(self, *, dry_run: bool = False) -> RunReport:
         calls = self._planfix.calls("contact.getList")
@@ -182,7 +238,7 @@ class _Play:
                 where = operation.email
                 if operation.old_email:
                     where = f"{operation.old_email} → {where}"
-                self._stage.line(f"{operation.op:7} {where:43} {operation.why}")
+                self._stage.line(f"{operation.op:14} {where:42} {operation.why}")
             self._stage.done(link, report)
         return report
 
@@ -201,13 +257,17 @@ class _Stage:
         """Paint what waits for somebody."""
         return self._paint(text, "33")
 
+    def dim(self, text: str) -> str:
+        """Paint what somebody types."""
+        return self._paint(text, "2")
+
     def title(self, text: str) -> None:
         self._show(self._paint(text, "1"))
 
     def act(self, title: str, command: str = "") -> None:
         self._show("")
         told = self._paint(title, "1;36")
-        self._show(f"{told}  {self._paint('$ ' + command, '2')}" if command else told)
+        self._show(f"{told}  {self.dim('$ ' + command)}" if command else told)
 
     def line(self, text: str) -> None:
         self._show(f"   {text}".rstrip())

@@ -1,36 +1,16 @@
-"""Read and show: check, status, history, lists."""
+"""Read and show: check, status, lists."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from syncd.app.world import World
-from syncd.core.address import key_of
 from syncd.core.link import Link
 from syncd.core.people import Member
 from syncd.errors import SyncdError, UsageError
 from syncd.ports import ListId
-
-if TYPE_CHECKING:
-    from syncd.store.runs import Story
-
-_WORDS: Final = {
-    ("add", "done"): "added to the list",
-    ("update", "done"): "updated on the list",
-    ("rename", "done"): "moved to the new address on the list",
-    ("remove", "done"): "removed from the list",
-    ("unsubscribe", "done"): "unsubscribed on the list",
-}
-_STATES: Final = {
-    "planned": "planned",
-    "sent": "sent, its answer not yet known",
-    "failed": "failed",
-    "refused": "refused by the list",
-    "withheld": "withheld until somebody approves",
-    "dropped": "given up",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +22,6 @@ class Checked:
     message: str
     hint: str = ""
     exit_code: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One event of a person's history."""
-
-    at: datetime
-    run: str
-    link: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,34 +135,6 @@ def _brief(document: dict[str, Any] | None) -> dict[str, Any] | None:
     if document is None:
         return None
     return {key: document[key] for key in ("run", "finished", "outcome", "exit_code")}
-
-
-def history(world: World, address: str) -> list[Told]:
-    """Return everything syncd did and saw for the person behind an address, oldest first."""
-    runs, key = world.store.runs, key_of(address)
-    contacts = runs.contacts_of(key)
-    told = [
-        Told(datetime.fromisoformat(story.at), story.run, story.link, _tell(story))
-        for story in runs.stories(key, contacts)
-    ]
-    told += [
-        Told(
-            datetime.fromisoformat(at),
-            run,
-            link or "every link",
-            f"latched, not subscribed again by syncd: {why}",
-        )
-        for at, run, link, why in runs.latches(world.store.consent.hashed(key), contacts)
-    ]
-    return sorted(told, key=lambda event: event.at)
-
-
-def _tell(story: "Story") -> str:
-    done = _WORDS.get((story.op, story.state))
-    if done is not None:
-        return f"{done}: {story.why}"
-    cause = f" ({story.error})" if story.error else ""
-    return f"{story.op} {_STATES[story.state]}: {story.why}{cause}"
 
 
 def lists(world: World) -> list[ListLine]:

@@ -196,7 +196,7 @@ class _Planner:
         for contact, person in unmarked:
             left = contact in self._latches.contacts
             why = "unsubscribed" if left else "subscribed again"
-            yield Operation(Op.CONSENT, contact, person, f"{why}: told to Planfix")
+            yield Operation(Op.CONSENT, contact, person, why)
 
     def _keep_out(self, step: Suppressed) -> None:
         self._plan.suppressed += 1

@@ -85,9 +85,9 @@ def _next_run(last: dict[str, Any] | None, schedule: "Schedule") -> str | None:
 def history(asked: Asked, email: str, *, as_json: bool) -> None:
     """Tell everything syncd did and saw for one person."""
     with asked.world() as world:
-        from syncd.app import look  # noqa: PLC0415
+        from syncd.app import history as story  # noqa: PLC0415
 
-        told = look.history(world, email)
+        told = story.history(world, email)
     if asked.as_json or as_json:
         show(
             json_array(

@@ -9,7 +9,11 @@ from syncd.core.people import ContactId, MemberStatus
 
 
 class What(StrEnum):
-    """What was seen of a person, apart from what the journal tells."""
+    """What was seen of a person, apart from what the journal tells.
+
+    An event's detail says when, on the list, for those that a list shows; what the contact had
+    become, for `EDITED`; when, and after a blank the cause, for `RELEASED` and `HELD`.
+    """
 
     LEFT = "left"
     VANISHED = "vanished"
@@ -22,6 +26,7 @@ class What(StrEnum):
     WORKS = "works"
     EDITED = "edited"  # in Planfix, after having left
     KEPT_OUT = "kept_out"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,18 @@ class Event:
     what: What
     contact: ContactId | None
     key: AddressKey
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One sighting as it was kept: when (ISO 8601, UTC), by which run, on which link's list."""
+
+    at: str
+    run: str
+    link: str
+    what: What
+    contact: ContactId | None
     detail: str
 
 

@@ -46,6 +46,21 @@ class Ended:
     contact: ContactId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One operation as it stands, for `history`: when, in which run, for which link.
+
+    `at` is when it took up its state, ISO 8601 in UTC; `error` what the far side said.
+    """
+
+    at: str
+    run: str
+    link: str
+    operation: Operation
+    state: State
+    error: str
+
+
 class Written(NamedTuple):
     """A write to Planfix that a run made for a link, or sent and had no answer to."""
 

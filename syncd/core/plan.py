@@ -150,7 +150,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A contact that a latch keeps out: counted, and told in their history.
+    """A contact that a latch keeps out: counted, and told in their history where there is `now`.
 
     `edited`: their pair is known, and the contact was changed since.
     """

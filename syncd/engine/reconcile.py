@@ -158,7 +158,8 @@ def _paired(  # noqa: C901, PLR0912  (the table has so many answers)
             if change is ContactChange.MOVED:  # its whole exchange of addresses waits with it
                 yield Tangled(row, Action.RENAME, latched=True, wanted=row.now)
             else:
-                yield Suppressed(row.contact, row.now, change is ContactChange.CHANGED)
+                edited = change is ContactChange.CHANGED  # else their leaving says it all
+                yield Suppressed(row.contact, row.now if edited else None, edited)
         case Action.LATCH_END:
             yield End(row.contact, "unsubscribed, and " + _WHY[change])
         case Action.REMOVE if not policy.writes_list:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
-from syncd.core.address import AddressKey
+from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.events import Event, Learned, What
 from syncd.core.link import ACCOUNT, LinkNumber
 from syncd.core.pairs import Gone, NewLatch
@@ -141,7 +141,8 @@ class ConsentStore:
                 " AND (key = ? OR contact = ?)",
                 [(link, key, -1) for key in keys] + [(link, "-", c) for c in contacts],
             )
-            told = [Event(What.RELEASED, None, key, reason) for key in keys]
+            told = [Event(What.RELEASED, None, key, f"{at} {reason}") for key in keys]
+            told += [Event(What.RELEASED, c, NO_KEY, f"{at} {reason}") for c in contacts]
             events.tell(raw, link, told, run=run, at=at)
         return ended
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from syncd.core.address import AddressKey
-from syncd.core.events import Event
+from syncd.core.events import Event, What
 from syncd.core.journal import (
     Ended,
     Entry,
@@ -44,10 +44,11 @@ _COLUMNS: Final = (
     " approved, state, error, at, old_first, old_last, settles, resubscribes"
 )
 _INSERT: Final = f"INSERT INTO operation ({_COLUMNS}) VALUES ({','.join('?' * 21)})"
-_READ: Final = (
+READ: Final = (
     "SELECT id, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
     " batch, old_first, old_last, settles, resubscribes FROM operation"
 )
+"""What `entry_of` takes."""
 _FOR_PLANFIX: Final = "op IN ('planfix_update', 'planfix_create', 'consent')"
 _SUBJECT: Final = "link = ? AND contact = ? AND key = ? AND planfix = ?"
 _CHUNK: Final = 500
@@ -117,6 +118,16 @@ class Draft:
 
     def hold(self, held: list[Held]) -> None:
         """Remember who waits, and why; those of the run before are forgotten."""
+        known = set(
+            self._raw.execute("SELECT contact, key, why FROM held WHERE link = ?", (self._link,))
+        )
+        self.tell(
+            [
+                Event(What.HELD, waiting.contact, waiting.key, f"{self._at} {waiting.why}")
+                for waiting in held
+                if (waiting.contact, waiting.key, waiting.why) not in known
+            ]
+        )
         self._raw.execute("DELETE FROM held WHERE link = ?", (self._link,))
         self._raw.executemany(
             "INSERT INTO held (link, contact, key, why) VALUES (?, ?, ?, ?)"
@@ -170,10 +181,10 @@ class Draft:
     def entries(self) -> Iterator[Operation]:
         """Yield the plan as it stands, the withheld with it."""
         rows = self._raw.execute(
-            f"{_READ} WHERE run = ? AND link = ? AND state IN ('planned', 'withheld') ORDER BY id",
+            f"{READ} WHERE run = ? AND link = ? AND state IN ('planned', 'withheld') ORDER BY id",
             (self._run, self._link),
         )
-        return (_entry(row).operation for row in rows)
+        return (entry_of(row).operation for row in rows)
 
 
 class Journal:
@@ -242,7 +253,7 @@ class Journal:
         )
 
     def _entries(self, where: str, parameters: tuple[object, ...]) -> list[Entry]:
-        return [_entry(row) for row in self._database.rows(f"{_READ} WHERE {where}", parameters)]
+        return [entry_of(row) for row in self._database.rows(f"{READ} WHERE {where}", parameters)]
 
     def wish(self, link: LinkNumber, operation: Operation, *, run: str, at: str) -> None:
         """Journal a person's wish to leave, to be told to the list."""
@@ -391,6 +402,7 @@ class Journal:
                 " AND state NOT IN ('planned', 'sent', 'withheld')",
                 (audit_before,),
             )
+            raw.execute("DELETE FROM event WHERE at < ?", (audit_before,))
 
 
 def _state(ended: Ended) -> State:
@@ -399,7 +411,8 @@ def _state(ended: Ended) -> State:
     return State.PLANNED if wish and ended.state is State.FAILED else ended.state
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """Return a row of `READ` as what it is."""
     (
         number, contact, op, address, key, first, last, old_address, old_key, loses, after, why,
         batch, old_first, old_last, settles, resubscribes,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from syncd.core.address import AddressKey, key_of
@@ -11,19 +10,6 @@ from syncd.core.people import ContactId
 from syncd.core.plan import Finding
 from syncd.core.report import RunReport
 from syncd.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One thing that happened to a person, as the journal tells it."""
-
-    at: str
-    run: str
-    link: str
-    op: str
-    state: str
-    why: str
-    error: str
 
 
 class Runs:
@@ -145,45 +131,10 @@ class Runs:
             )
         ]
 
-    def contacts_of(self, key: AddressKey) -> list[ContactId]:
-        """Return every contact that has, or once had, an address."""
-        rows = self._database.rows(
-            "SELECT id FROM contact WHERE key = ? UNION SELECT contact FROM pair"
-            " WHERE key = ? UNION SELECT contact FROM operation"
-            " WHERE key = ? OR old_key = ?",
-            (key, key, key, key),
-        )
-        return [ContactId(row[0]) for row in rows if row[0]]
-
     def contacts_with(self, key: AddressKey) -> list[ContactId]:
         """Return every contact that has an address now."""
         rows = self._database.rows("SELECT DISTINCT id FROM contact WHERE key = ?", (key,))
         return [ContactId(row[0]) for row in rows]
-
-    def stories(self, key: AddressKey, contacts: Sequence[ContactId]) -> list[Story]:
-        """Return what happened to an address, and to the contacts that have had it."""
-        marks = ",".join("?" * len(contacts)) or "NULL"
-        rows = self._database.rows(
-            "SELECT o.at, o.run, l.name, o.op, o.state, o.why, o.error FROM operation o"
-            " JOIN link l ON l.id = o.link"
-            f" WHERE o.key = ? OR o.old_key = ? OR o.contact IN ({marks}) ORDER BY o.id",
-            (key, key, *contacts),
-        )
-        return [Story(*row) for row in rows]
-
-    def latches(
-        self, key_hash: bytes, contacts: Sequence[ContactId]
-    ) -> list[tuple[str, str, str, str]]:
-        """Return the latches of an address and its contacts: time, run, link's name, why."""
-        marks = ",".join("?" * len(contacts)) or "NULL"
-        return [
-            (at, run, link or "", why)
-            for at, run, link, why in self._database.rows(
-                "SELECT a.at, a.run, l.name, a.why FROM latch a LEFT JOIN link l ON l.id = a.link"
-                f" WHERE a.key_hash = ? OR a.contact IN ({marks}) ORDER BY a.id",
-                (key_hash, *contacts),
-            )
-        ]
 
     def forget(self, key: AddressKey, contacts: Sequence[ContactId]) -> None:
         """Erase a person's data; latches stay, since they hold keyed hashes and bare ids.

@@ -18,6 +18,7 @@ from syncd.store.runs import Runs
 from syncd.store.sightings import Sightings
 from syncd.store.sms import Outbox
 from syncd.store.snapshots import Snapshot
+from syncd.store.stories import Stories
 
 
 class Store:
@@ -33,6 +34,7 @@ class Store:
         self.events = Events(self._database)
         self.journal = Journal(self._database)
         self.runs = Runs(self._database)
+        self.stories = Stories(self._database)
         self.outbox = Outbox(self._database)
         self.alerts = AlertWindows(self._database)
         self.pushes = Pushes(self._database)

@@ -18,7 +18,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def told(lines: list[str]) -> list[str]:
     """Return a demo's lines without what differs from one time to the next."""
     bare = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
-    bare = [re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}|run [0-9a-f]{4}", "RUN", line) for line in bare]
+    bare = [re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", line) for line in bare]
+    bare = [re.sub(r"\d{1,2} [A-Z][a-z]+ 20\d\d", "DAY", line) for line in bare]
     return [re.sub(r"\d\d:\d\d:\d\d", "TIME", line).strip() for line in bare if line.strip()]
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from syncd.app import decisions, look
+from syncd.app.history import history
 from syncd.core.report import RunReport
 from syncd.errors import ConfigurationError
 from syncd.receiver.pushes import UNKNOWN_LIST
@@ -291,13 +292,13 @@ def test_status_check_lists_and_history_show_them_like_others(scene: Scene, push
         [status] = look.status(world)["links"]
         [line] = look.lists(world)
         members = [member.person.address for member in look.members(world, "News")]
-        told = [(event.link, event.what) for event in look.history(world, ANNA)]
+        told = [(event.link, event.what) for event in history(world, ANNA)]
         checked = {one.subject: one.message for one in look.check(world)}
 
     assert (status["link"], status["in_step"], status["pairs"]) == ("News", True, 3)
     assert (line.link, line.name, line.pairs, line.members) == ("News", "News", 3, 3)
     assert members == [ANNA, BEN, CLEO]
-    assert told == [("News", "added to the list: new in the selection")]
+    assert told == [("News", f"added to the list News as {ANNA}: new in the selection")]
     assert checked["link News"] == "3 pairs; removals in 24 hours: 3"
 
 

@@ -209,7 +209,7 @@ def test_old_stories_are_pruned_and_open_operations_never(store: Store, link: Li
     store.journal.prune(audit_before="2027", withheld_before="2026")
 
     assert [entry.id for entry in store.journal.open(link)] == [sent.id]
-    assert store.runs.stories(key_of(A), []) == []
+    assert store.stories.operations(store.stories.traces(key_of(A))) == []
     assert store.journal.withheld(["r2"], link)
 
 
@@ -245,11 +245,11 @@ def test_forget_erases_the_person_and_keeps_the_latch(
     paired(store, link, c1=who, c2=B)
     store.consent.latch(link, [NewLatch("left", key=key_of(who))], run="r1", at=AT)
 
-    store.runs.forget(key_of(who), store.runs.contacts_of(key_of(who)))
+    store.runs.forget(key_of(who), store.stories.contacts_of(key_of(who)))
 
     assert owner(store, link, who) is None
     assert owner(store, link, B) == (2, MemberStatus.ACTIVE)
-    assert store.runs.contacts_of(key_of(who)) == []
+    assert store.stories.contacts_of(key_of(who)) == []
     assert store.consent.hashed(key_of(who)) in store.consent.latched(link)[1]
     assert snapshot.page_digest(1) is None
     for file in snapshot._database.path.parent.iterdir():
@@ -265,8 +265,8 @@ def test_forget_leaves_whoever_once_had_the_address(
     failed = plan(store, link, operation(Op.ADD, 9, A), run="r2")
     end(store, link, failed, State.FAILED)
 
-    store.runs.forget(key_of(A), store.runs.contacts_of(key_of(A)))
+    store.runs.forget(key_of(A), store.stories.contacts_of(key_of(A)))
 
     assert owner(store, link, NEW) == (1, MemberStatus.ACTIVE)
-    assert store.runs.contacts_of(key_of(A)) == []
+    assert store.stories.contacts_of(key_of(A)) == []
     assert store.journal.quarantined(link) == {}

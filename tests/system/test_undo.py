@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncd.app import look
+from syncd.app.history import history
 from syncd.app.run import run_once
 from syncd.app.undo import Fate, Undone, undo
 from syncd.app.world import World
@@ -309,7 +309,7 @@ def test_a_run_that_was_cut_short_is_settled_before_it_is_undone(
     with both.world() as world, pytest.raises(Crash):
         run_once(dying(world, 1, done=True))
     with both.world() as world:
-        run = look.history(world, ANNA)[-1].run
+        run = history(world, ANNA)[-1].run
         with pytest.raises(UsageError, match="cut short"):
             undo(world, run)
 

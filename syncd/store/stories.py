@@ -1,0 +1,118 @@
+"""What is remembered of one person, whichever of their addresses is asked for."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from syncd.core.address import NO_KEY, AddressKey
+from syncd.core.events import Seen, What
+from syncd.core.journal import State, Story
+from syncd.core.people import ContactId
+from syncd.store.database import Database
+from syncd.store.journal import READ, entry_of
+
+
+class Traces(NamedTuple):
+    """What a person is known by: contacts, and every address that one of them has had."""
+
+    contacts: tuple[ContactId, ...]
+    keys: tuple[AddressKey, ...]
+
+
+class Latched(NamedTuple):
+    """One latch: since when, by which run, in which link (empty: in all), and why."""
+
+    at: str
+    run: str
+    link: str
+    why: str
+    contact: ContactId | None
+
+
+class Stories:
+    """The journal, the sightings and the latches, person by person."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def traces(self, key: AddressKey) -> Traces:
+        """Return what leads to the person behind an address, had now or once."""
+        contacts = self.contacts_of(key)
+        marks = _marks(contacts)
+        rows = self._database.rows(
+            f"SELECT key FROM contact WHERE id IN ({marks})"
+            f" UNION SELECT key FROM pair WHERE contact IN ({marks})"
+            f" UNION SELECT key FROM operation WHERE contact IN ({marks})"
+            f" UNION SELECT old_key FROM operation WHERE contact IN ({marks})"
+            f" UNION SELECT key FROM event WHERE contact IN ({marks})",
+            (*contacts,) * 5,
+        )
+        keys = {AddressKey(row[0]) for row in rows} | {key}
+        return Traces(tuple(contacts), tuple(sorted(keys - {NO_KEY})))
+
+    def contacts_of(self, key: AddressKey) -> list[ContactId]:
+        """Return every contact that has, or once had, an address."""
+        rows = self._database.rows(
+            "SELECT id FROM contact WHERE key = ?1 UNION SELECT contact FROM pair WHERE key = ?1"
+            " UNION SELECT contact FROM operation WHERE key = ?1 OR old_key = ?1"
+            " UNION SELECT contact FROM event WHERE key = ?1",
+            (key,),
+        )
+        return [ContactId(row[0]) for row in rows if row[0]]
+
+    def operations(self, traces: Traces) -> list[Story]:
+        """Return what was done for a person, or was to be, in the journal's order."""
+        where, parameters = _whose(traces)
+        where = f"WHERE {where} ORDER BY id"
+        names = dict(self._database.rows("SELECT id, name FROM link"))
+        told = self._database.rows(
+            f"SELECT at, run, link, state, error FROM operation {where}", parameters
+        )
+        read = self._database.rows(f"{READ} {where}", parameters)
+        return [
+            Story(at, run, names[link], entry_of(row).operation, State(state), error)
+            for (at, run, link, state, error), row in zip(told, read, strict=True)
+        ]
+
+    def seen(self, traces: Traces) -> list[Seen]:
+        """Return what was seen of a person, in its order."""
+        where, parameters = _whose(traces)
+        rows = self._database.rows(
+            "SELECT at, run, (SELECT name FROM link WHERE id = event.link), what, contact, detail"
+            f" FROM event WHERE {where} ORDER BY id",
+            parameters,
+        )
+        return [
+            Seen(at, run, link, What(what), contact or None, detail)
+            for at, run, link, what, contact, detail in rows
+        ]
+
+    def latches(self, traces: Traces, hashed: Callable[[AddressKey], bytes]) -> list[Latched]:
+        """Return the latches that keep a person out."""
+        hashes = [hashed(key) for key in traces.keys]
+        rows = self._database.rows(
+            "SELECT at, run, (SELECT name FROM link WHERE id = latch.link), why, contact FROM latch"
+            f" WHERE key_hash IN ({_marks(hashes)}) OR contact IN ({_marks(traces.contacts)})"
+            " ORDER BY id",
+            (*hashes, *traces.contacts),
+        )
+        return [Latched(at, run, link or "", why, contact) for at, run, link, why, contact in rows]
+
+    def waiting(self, traces: Traces) -> list[tuple[str, str]]:
+        """Return for what a person is held now: link's name and cause."""
+        where, parameters = _whose(traces)
+        rows = self._database.rows(
+            f"SELECT (SELECT name FROM link WHERE id = held.link), why FROM held WHERE {where}",
+            parameters,
+        )
+        return [(link, why) for link, why in rows]
+
+
+def _whose(traces: Traces) -> tuple[str, tuple[object, ...]]:
+    """Return the condition for a person's rows; of an address alone where no contact is named."""
+    contacts, keys = traces
+    where = f"(contact IN ({_marks(contacts)}) OR (contact = 0 AND key IN ({_marks(keys)})))"
+    return where, (*contacts, *keys)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values)) or "NULL"
