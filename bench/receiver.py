@@ -14,8 +14,10 @@ from pathlib import Path
 
 from bench.figures import Figure
 from syncd.core.people import Contact, ContactId, Person
-from syncd.receiver.pushes import Token
-from syncd.receiver.receiver import Options, Receiver
+from syncd.receiver.app import application
+from syncd.receiver.intake import Intake
+from syncd.receiver.pushes import Token, Tokens
+from syncd.receiver.server import Server
 from syncd.store.store import Store
 from syncd.wire.email_service import (
     Accepted,
@@ -68,12 +70,16 @@ def _receiver(folder: str) -> Iterator[int]:
 
 
 def _serve(pipe: Connection, folder: str) -> None:
-    options = Options(host="127.0.0.1", port=0, account="bench", pushes=(Token(_TOKEN, "news"),))
-    receiver = Receiver(options, lambda: Store(Path(folder) / "syncd.db"))
-    receiver.start()
-    pipe.send(receiver.port)
+    intake = Intake(lambda: Store(Path(folder) / "syncd.db"), "bench", stored=lambda: None)
+    pushes, lists = Tokens([Token(_TOKEN, "news")]), Tokens([])
+    app = application(intake=intake, pushes=pushes, lists=lists, links=(), taken={})
+    server = Server(app, key="listen", host="127.0.0.1", port=0)
+    intake.start()
+    server.start()
+    pipe.send(server.port)
     pipe.recv()
-    receiver.stop()
+    server.stop()
+    intake.stop()
 
 
 def _pushes(port: int) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """The life of the process: when to run, what the signals mean, what systemd is told.
 
-The main thread waits; a run is a thread of its own, so that a signal is heard and the
-watchdog fed however long a run takes.
+The main thread waits; a run is a thread of its own, and so is what goes on beside the runs, so
+that a signal is heard and the watchdog fed however long either takes.
 """
 
 import math
@@ -24,6 +24,10 @@ from syncd.errors import SyncdError
 
 _LONGEST_WAIT_S: Final = 30.0  # a clock that was set is noticed after so long
 _JUMP_S: Final = 60.0  # less is a clock being corrected, not set
+_PUSHES: Final = timedelta(seconds=2)  # what is pushed so long after the first goes into one run
+
+PUSH: Final = "push"
+"""The trigger of a run for what was pushed, which is no run of the timetable's."""
 
 log = structlog.get_logger()
 
@@ -78,10 +82,14 @@ def _told_again(local: datetime) -> bool:
 
 
 class Agenda:
-    """When the next run is due, and what asked for it."""
+    """When the next run is due, and what asked for it.
+
+    `due` is the next whole run; one for what was pushed may come before.
+    """
 
     def __init__(self, timetable: Timetable, now: datetime, monotonic_s: float) -> None:
         self.due = now
+        self._pushes_due: datetime | None = None
         self._timetable = timetable
         self._trigger = "start"
         self._clocks = (now, monotonic_s)
@@ -90,11 +98,24 @@ class Agenda:
         """Make a run due at once; asking twice asks for one."""
         self.due, self._trigger = now, "signal"
 
+    @property
+    def next(self) -> datetime:
+        """When the next run of any kind is due."""
+        return min(self.due, self._pushes_due or self.due)
+
+    def push(self, now: datetime) -> None:
+        """Make a run due for what was pushed: soon, and one for all that comes until then."""
+        self._pushes_due = self._pushes_due or now + _PUSHES
+
     def begin(self, now: datetime) -> str:
         """Take the run that is due, and return what asked for it.
 
-        The next one counts from now: those missed since it was due are this one.
+        The next one counts from now: those missed since it was due are this one. A whole run is
+        one for the pushes, too.
         """
+        self._pushes_due = None
+        if self.due > now:
+            return PUSH
         trigger, self._trigger = self._trigger, "schedule"
         self.due = self._timetable.after(now)
         return trigger
@@ -120,6 +141,8 @@ class Agenda:
         if abs(jump_s) < _JUMP_S:
             return 0
         self.due = min(self.due, self._timetable.after(now))
+        if self._pushes_due is not None:
+            self._pushes_due = min(self._pushes_due, now + _PUSHES)
         return round(jump_s)
 
 
@@ -134,6 +157,13 @@ class Work(Protocol):
     def rest_s(self) -> float:
         """How long the last run asks the next one to wait, in seconds."""
 
+    def take_effect(self) -> None:
+        """Bring what goes on beside the runs in line with this reading of the config.
+
+        Raises:
+            SyncdError: it can't be; then all goes on as it did.
+        """
+
     def run(self, trigger: str, stop: Callable[[], bool]) -> str:
         """Do one run, in a thread of its own; return a line for `systemctl status`.
 
@@ -145,9 +175,11 @@ class Work(Protocol):
 
 
 class Note(IntEnum):
-    """What a signal, or the end of a run, asks of the main thread; fits into a byte."""
+    """What a signal, or another thread, asks of the main thread; fits into a byte."""
 
-    ENDED = 0
+    ENDED = 0  # a run
+    PUSHED = 254
+    ALONE = 255  # nothing goes on beside the runs any more
     STOP = signal.SIGTERM
     INTERRUPT = signal.SIGINT
     RELOAD = signal.SIGHUP
@@ -156,7 +188,7 @@ class Note(IntEnum):
 
 
 class Notes:
-    """Signals, and what the run's thread has to say, in the order they came.
+    """Signals, and what other threads have to say, in the order they came.
 
     Linux hands a signal to any thread; a main thread that waits for a lock would not hear of
     it. So it waits for a socket, into which Python writes each signal's number at once.
@@ -164,12 +196,14 @@ class Notes:
 
     def __init__(self) -> None:
         self._out, self._in = socket.socketpair()
+        self._pushed = False
 
     def __enter__(self) -> Self:
         self._in.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._in.fileno(), warn_on_full_buffer=False)
         self._handlers = {
-            number: signal.signal(number, lambda *_: None) for number in Note if number
+            number: signal.signal(number, lambda *_: None)
+            for number in (Note.STOP, Note.INTERRUPT, Note.RELOAD, Note.RUN, Note.STATUS)
         }
         return self
 
@@ -184,47 +218,65 @@ class Notes:
         """Wake the main thread; from any thread."""
         self._in.send(bytes([note]))
 
+    def pushed(self) -> None:
+        """Put a note that something was pushed, unless one waits already; from any thread."""
+        if not self._pushed:
+            self._pushed = True
+            self.put(Note.PUSHED)
+
     def get(self, timeout_s: float) -> Note | None:
         """Wait for the next note, so long at most."""
         self._out.settimeout(max(0.0, timeout_s))
         try:
-            return Note(self._out.recv(1)[0])
+            note = Note(self._out.recv(1)[0])
         except (TimeoutError, BlockingIOError):
             return None
+        if note is Note.PUSHED:
+            self._pushed = False  # from here on, what is pushed is news again
+        return note
 
 
-def serve(load: Callable[[], Work]) -> None:
-    """Run at once, then as the timetable says, until SIGTERM or SIGINT.
+def serve(notes: Notes, load: Callable[[], Work], stop: Callable[[], None]) -> None:
+    """Run at once, then as the timetable says or a push asks for it, until SIGTERM or SIGINT.
 
-    `load` reads the config; SIGHUP calls it again.
+    `load` reads the config; SIGHUP calls it again. `stop` ends what goes on beside the runs.
 
     Raises:
-        SyncdError: the first reading of the config failed.
+        SyncdError: the first reading of the config failed, or could not take effect.
     """
-    with Notes() as notes:
-        Daemon(load, notes).live()
+    try:
+        Daemon(notes, load, stop).live()
+    except BaseException:
+        stop()  # or its threads would keep the process
+        raise
 
 
 class Daemon:
-    """One process's state: what to do next, and whether a run is under way."""
+    """One process's state: what to do next, and what is under way."""
 
-    def __init__(self, load: Callable[[], Work], notes: Notes) -> None:
-        self._load = load
+    def __init__(self, notes: Notes, load: Callable[[], Work], stop: Callable[[], None]) -> None:
         self._notes = notes
+        self._load = load
+        self._stop_beside = stop
         self._work = load()
+        self._work.take_effect()
         self._agenda = Agenda(self._work.timetable, clock.now(), clock.monotonic_s())
         self._run: threading.Thread | None = None
         self._stop = threading.Event()
+        self._alone = False
         self._beat_s = min(_LONGEST_WAIT_S, _watchdog_s() / 2)
 
     def live(self) -> None:
-        """Wait, run and obey until asked to stop; a run under way ends its batch first."""
+        """Wait, run and obey until asked to stop.
+
+        Then what goes on beside the runs ends, and a run under way after its batch.
+        """
         notify("READY=1", "STATUS=Started")
-        while self._run is not None or not self._stop.is_set():
+        while self._run is not None or not self._alone:
             self._obey(self._wait())
             notify("WATCHDOG=1")
             self._look_at_clock()
-            if self._idle and self._agenda.due <= clock.now():
+            if self._idle and self._agenda.next <= clock.now():
                 self._begin()
 
     @property
@@ -234,26 +286,42 @@ class Daemon:
     def _wait(self) -> Note | None:
         wait_s = self._beat_s
         if self._idle:
-            wait_s = min(wait_s, (self._agenda.due - clock.now()).total_seconds())
+            wait_s = min(wait_s, (self._agenda.next - clock.now()).total_seconds())
         return self._notes.get(wait_s)
 
     def _obey(self, note: Note | None) -> None:
         match note:
             case Note.STOP | Note.INTERRUPT:
-                notify("STOPPING=1", "STATUS=Ending after the current batch")
-                self._stop.set()
+                self._end()
             case Note.RELOAD:
                 self._reload()
             case Note.RUN:
                 self._agenda.ask(clock.now())
+            case Note.PUSHED:
+                self._agenda.push(clock.now())
             case Note.STATUS:
                 self._tell_status()
+            case Note.ALONE:
+                self._alone = True
             case Note.ENDED:
                 self._run = None
                 if self._work.rest_s:
                     self._agenda.rest(clock.now() + timedelta(seconds=self._work.rest_s))
             case None:
                 pass
+
+    def _end(self) -> None:
+        if self._stop.is_set():
+            return
+        notify("STOPPING=1", "STATUS=Ending after the current batch")
+        self._stop.set()
+        threading.Thread(target=self._end_beside, name="end").start()
+
+    def _end_beside(self) -> None:
+        try:
+            self._stop_beside()
+        finally:
+            self._notes.put(Note.ALONE)
 
     def _begin(self) -> None:
         trigger = self._agenda.begin(clock.now())
@@ -276,10 +344,12 @@ class Daemon:
     def _reload(self) -> None:
         notify("RELOADING=1", f"MONOTONIC_USEC={int(clock.monotonic_s() * 1_000_000)}")
         try:
-            self._work = self._load()
+            work = self._load()
+            work.take_effect()
         except SyncdError as error:
             log.error("config.refused", why=str(error), hint=error.hint)  # noqa: TRY400
         else:
+            self._work = work
             self._agenda.follow(self._work.timetable, clock.now())
             log.info("config.read", next_run=self._agenda.due.isoformat())
         notify("READY=1")

@@ -1,8 +1,10 @@
 """A daemon whose runs are told what to do by a pipe: `python -m tests.daemon_driver FILE`.
 
 It writes what happens to standard output, a line each. A run waits for a line on standard
-input: `end` ends it, `fail` and `break` end it with an error; being asked to stop ends it too.
-The file holds a name and the seconds from run to run; the name `bad` is refused.
+input: `end` ends it, `fail` and `break` end it with an error, `push` has something pushed; being
+asked to stop ends it too.
+The file holds a name and the seconds from run to run; the name `bad` is refused, and `deaf` can't
+take effect.
 """
 
 import select
@@ -12,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from syncd import logs
-from syncd.daemon import Every, serve
+from syncd.daemon import Every, Notes, serve
 from syncd.errors import ConfigurationError, TemporaryError
 
 
@@ -21,13 +23,18 @@ def say(*words: str) -> None:
 
 
 class Work:
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, pushed: Callable[[], None]) -> None:
+        self._pushed = pushed
         name, seconds = config.read_text().split()
         if name == "bad":
             raise ConfigurationError("config.toml, line 1: bad", hint="put it right")
         self.name = name
         self.timetable = Every(float(seconds))
         self.rest_s = 0.0
+
+    def take_effect(self) -> None:
+        if self.name == "deaf":
+            raise ConfigurationError("nobody can be listened to", hint="try another port")
 
     def run(self, trigger: str, stop: Callable[[], bool]) -> str:
         say("run", self.name, trigger)
@@ -39,6 +46,9 @@ class Work:
                 case "end":
                     say("ended")
                     return "ok"
+                case "push":
+                    self._pushed()
+                    say("pushed")
                 case "fail":
                     raise TemporaryError("Planfix did not answer", hint="wait")
                 case _:
@@ -52,5 +62,6 @@ class Work:
 
 if __name__ == "__main__":
     logs.configure("info", "json", sys.stdout)
-    serve(lambda: Work(Path(sys.argv[1])))
+    with Notes() as notes:
+        serve(notes, lambda: Work(Path(sys.argv[1]), notes.pushed), lambda: None)
     say("over")

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from syncd.daemon import Agenda, Cron, Every, Timetable, notify
+from syncd.daemon import PUSH, Agenda, Cron, Every, Timetable, notify
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -130,6 +130,50 @@ def test_what_is_due_stays_due_under_another_timetable() -> None:
     agenda.follow(Every(86400), late)
 
     assert agenda.due == NOON + timedelta(minutes=15)
+
+
+def test_what_is_pushed_is_due_soon_and_all_of_it_at_once() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.push(NOON + timedelta(seconds=60))
+    agenda.push(NOON + timedelta(seconds=61))
+    soon = agenda.next
+    trigger = agenda.begin(soon)
+
+    assert soon == NOON + timedelta(seconds=62)
+    assert (trigger, agenda.next, agenda.due) == (PUSH, *[NOON + timedelta(minutes=15)] * 2)
+
+
+def test_a_whole_run_is_one_for_what_was_pushed_too() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.push(NOON)
+
+    trigger = agenda.begin(NOON)
+
+    assert (trigger, agenda.next) == ("start", NOON + timedelta(minutes=15))
+
+
+def test_what_is_pushed_does_not_wait_for_a_quota() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+    agenda.rest(NOON + timedelta(hours=1))
+
+    agenda.push(NOON)
+
+    assert agenda.begin(agenda.next) == PUSH
+    assert agenda.due == NOON + timedelta(hours=1)
+
+
+def test_a_clock_set_back_puts_off_no_push() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+    agenda.push(NOON)
+    before = NOON - timedelta(days=400)
+
+    agenda.look_at_clock(before, 1.0)
+
+    assert agenda.next == before + timedelta(seconds=2)
 
 
 # The process, with real signals. Waiting is for a line that the process writes.
@@ -279,6 +323,33 @@ def test_a_broken_config_is_reported_and_the_old_one_kept(process: Process, conf
     process.signal(signal.SIGUSR1)
     process.tell("end")
     assert [process.line(), process.line()] == ["ended", "run first signal"]
+
+
+def test_a_config_that_cannot_take_effect_is_reported_and_the_old_one_kept(
+    process: Process, config: Path
+) -> None:
+    config.write_text("deaf 86400")
+
+    process.signal(signal.SIGHUP)
+
+    event = process.event()
+    assert (event["event"], event["why"]) == ("config.refused", "nobody can be listened to")
+    process.signal(signal.SIGUSR1)
+    process.tell("end")
+    assert [process.line(), process.line()] == ["ended", "run first signal"]
+
+
+def test_what_is_pushed_during_a_run_gets_one_of_its_own(process: Process) -> None:
+    for _ in range(3):
+        process.tell("push")
+        assert process.line() == "pushed"
+    process.tell("end")
+    assert [process.line(), process.line()] == ["ended", "run first push"]
+    process.tell("end")
+
+    assert process.line() == "ended"
+    process.signal(signal.SIGTERM)
+    assert process.line() == "over"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,7 +14,10 @@ from syncd.cli.asked import Asked, progress, show
 from syncd.cli.tell import tell_failure
 from syncd.config.settings import Schedule
 from syncd.core.report import RunReport
-from syncd.daemon import Cron, Every, Timetable, serve, stopping
+from syncd.daemon import PUSH, Cron, Every, Notes, Timetable, serve, stopping
+
+if TYPE_CHECKING:
+    from syncd.app.serving import Serving
 
 log = structlog.get_logger()
 
@@ -34,7 +38,11 @@ def once(asked: Asked) -> int:
 
 def daemon(asked: Asked) -> int:
     """Run until asked to end."""
-    serve(lambda: Configured(asked))
+    from syncd.app.serving import Serving  # noqa: PLC0415  (a single run has no use for it)
+
+    with Notes() as notes:
+        serving = Serving(notes.pushed)
+        serve(notes, lambda: Configured(asked, serving), serving.stop)
     return 0
 
 
@@ -44,8 +52,9 @@ class Configured:
     Each run opens the store anew, in the thread it runs in: a connection belongs to one.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, serving: "Serving") -> None:
         self._links = asked.links
+        self._serving = serving
         self._loaded = asked.load()
         with open_world(self._loaded) as world:
             world.chosen(asked.links)
@@ -62,10 +71,19 @@ class Configured:
         """When to run."""
         return self._timetable
 
+    def take_effect(self) -> None:
+        """Serve as this reading wants it."""
+        self._serving.follow(self._loaded.settings)
+
     def run(self, trigger: str, stop: Callable[[], bool]) -> str:
-        """Do one run, and log what asks for a person."""
+        """Do one run, and log what asks for a person; for a push, of what is pushed alone."""
         with open_world(self._loaded) as world:
-            report = run_once(world, links=self._links, trigger=trigger, stop=stop)
+            links = [link.name for link in world.chosen(self._links)]
+            if trigger == PUSH:
+                links = [name for name in links if world.link(name).selection.is_pushed]
+            if not links:
+                return "nothing to do"
+            report = run_once(world, links=links, trigger=trigger, stop=stop)
         self._rest_s = report.rest_s
         _log_what_asks_for_a_person(report)
         return f"{report.run} {report.outcome}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import SyncdError
+from syncd.errors import SyncdError, TemporaryError
 from syncd.receiver.pushes import Answer, Effect
 
 if TYPE_CHECKING:
@@ -38,12 +38,19 @@ class Intake:
     """Takes effects from any event loop, from `start` until `stop`.
 
     `open_store` opens a store for this thread alone: no transaction of a run's may be open on it.
+    `account` is the one whose selections pushed contacts belong to. `stored` is called, from this
+    thread, once something new is kept.
     """
 
-    def __init__(self, open_store: "Callable[[], Store]", account: str) -> None:
+    def __init__(
+        self, open_store: "Callable[[], Store]", account: str, *, stored: "Callable[[], None]"
+    ) -> None:
         self._open_store = open_store
         self._account = account
+        self._stored = stored
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._taking = threading.Lock()
+        self._ended = False
         self._thread = threading.Thread(target=self._live, name="intake")
 
     def start(self) -> None:
@@ -57,7 +64,9 @@ class Intake:
 
     def stop(self) -> None:
         """Write what still waits, and let go of the store."""
-        self._queue.put(None)
+        with self._taking:
+            self._ended = True
+            self._queue.put(None)
         self._thread.join()
         self._store.close()
 
@@ -65,11 +74,14 @@ class Intake:
         """Carry out an effect; return its answer when it is durable.
 
         Raises:
-            SyncdError: the store can't be written; nothing was kept.
+            SyncdError: the store can't be written, or this has ended; nothing was kept.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._queue.put(_Waiting(effect, loop, answer))
+        with self._taking:
+            if self._ended:
+                raise TemporaryError("What is pushed goes to another store now.")
+            self._queue.put(_Waiting(effect, loop, answer))
         return await answer
 
     def _live(self) -> None:
@@ -88,7 +100,8 @@ class Intake:
         """Carry out a batch in one transaction; one by one where a single effect fails it."""
         try:
             with self._store.pushes.batch(self._account) as pushes:
-                return [each.effect(pushes) for each in batch]
+                answers: list[_Outcome] = [each.effect(pushes) for each in batch]
+                news = pushes.changed
         except SyncdError as error:
             log.error("push.unstored", pushes=len(batch), why=str(error), hint=error.hint)  # noqa: TRY400
             return [error] * len(batch)
@@ -97,6 +110,9 @@ class Intake:
                 return [outcome for each in batch for outcome in self._commit([each])]
             log.exception("push.failed")
             return [error]
+        if news:
+            self._stored()
+        return answers
 
 
 def _tell(told: list[tuple[_Waiting, _Outcome]]) -> None:

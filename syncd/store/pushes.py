@@ -134,6 +134,13 @@ class PushBatch:
         self._account = account
         self._selections: dict[tuple[str, str], int | None] = {}
         self._rows: list[tuple[object, ...]] = []
+        self._changes = raw.total_changes
+
+    @property
+    def changed(self) -> bool:
+        """Whether what was pushed so far was news."""
+        self.write()
+        return self._raw.total_changes != self._changes
 
     def create(self, backend: str, name: str, *, taken: Collection[str], at: datetime) -> str:
         """Make a list on a backend, and return its id.
