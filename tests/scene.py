@@ -36,6 +36,8 @@ Names = tuple[str, str]
 class Scene:
     """A whole set-up in one folder. `news` takes the e-mail service protocol, `own` is embedded.
 
+    `more` is what else stands in the config.
+
     Each `run` opens everything anew, as a process of its own would.
     """
 
@@ -47,6 +49,8 @@ class Scene:
     service_url: str = ""
     service_token: str = ""
     attempts: int = 2
+    timeout: str = "20s"
+    more: str = ""
 
     def __post_init__(self) -> None:
         self.write_config()
@@ -75,13 +79,14 @@ class Scene:
         self.config.write_text(
             "[planfix]\n"
             + "".join(f"{key} = {json.dumps(value)}\n" for key, value in planfix.items())
-            + f'[retry]\nattempts = {self.attempts}\nwait = "1s"\ntimeout = "20s"\n'
+            + f'[retry]\nattempts = {self.attempts}\nwait = "1s"\ntimeout = "{self.timeout}"\n'
             + '[store]\npath = "syncd.db"\n'
             + '[[backends]]\nname = "news"\ntype = "planfix-json"\n'
             + f'url = "{self.service_url or self.service.url}"\n'
             + f'token = "{self.service_token or self.service.token}"\n'
             + '[[backends]]\nname = "own"\ntype = "embedded"\npath = "lists.db"\n'
-            + "".join(f"[[links]]\n{link}" for link in self.links),
+            + "".join(f"[[links]]\n{link}" for link in self.links)
+            + self.more,
             encoding="utf-8",
         )
 
