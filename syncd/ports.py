@@ -1,6 +1,6 @@
 """What a run needs from outside, as Protocols: the seams between engine, edges and app."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -167,6 +167,9 @@ class SnapshotWriter(Protocol):
     def page_size_of(self, number: int) -> int:
         """Return how many contacts that page held when it was last kept."""
 
+    def digests_on(self, number: int) -> Mapping[bytes, ContactId]:
+        """Return who stood on a page when it was last kept, by the digests of their bytes."""
+
     def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
         """Return what is held of these contacts; those unknown are left out."""
 
@@ -176,10 +179,12 @@ class SnapshotWriter(Protocol):
         digest: bytes,
         present: Sequence[ContactId],
         changed: Sequence[ReadContact],
-    ) -> int:
-        """Remember a page; return how many of its ids stood on an earlier page of this sweep.
+    ) -> frozenset[ContactId]:
+        """Remember a page; return whom of it an earlier page of this sweep has shown already.
 
-        `present` is every id on the page, `changed` those whose bytes are new.
+        `present` is every id on the page, `changed` those whose bytes are new. Who stood on an
+        earlier page stays there as read there, and this page's digest is not remembered: else
+        its bytes, and those of the other, would look certain the next time.
         """
 
     def forget_pages_after(self, number: int) -> None:

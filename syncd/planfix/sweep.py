@@ -27,6 +27,7 @@ _log = structlog.get_logger()
 
 _PASSES: Final = 3
 _SMALLER: Final = 10
+_UNREAD: Final = ContactId(0)
 _UNREADABLE_MAX: Final = 10
 """More contacts that can't be read in one pass: it is not the contacts' fault."""
 
@@ -154,20 +155,8 @@ class _Pass:
             self.read += page.count
             return
         self.changed = True
-        known = self._remembered(page.present)
-        before = {
-            contact
-            for contact, held in known.items()
-            if held.page is not None and held.page < number
-        }
-        # Who stood on an earlier page stays there, and this page gets no digest: else its
-        # bytes, and those of the other, would look certain the next time.
-        certain = not before and not page.twice
-        self.snapshot.keep_page(
-            number,
-            page.digest if certain else b"",
-            [contact for contact in page.present if contact not in before],
-            [read for read in page.changed if read.contact.id not in before],
+        before = self.snapshot.keep_page(
+            number, b"" if page.twice else page.digest, page.present, page.changed
         )
         self.read += len(page.present) - len(before)
         self.twice += page.twice + len(before)
@@ -190,16 +179,16 @@ class _Pass:
         """Read a page, unless its bytes are those of the last time."""
         digest = hashlib.sha256(body).digest()
         if self.snapshot.page_digest(number) != digest:
-            return self._read(body, digest)
+            return self._read(number, body, digest)
         total = xml.total_of(body)
         if total is None:
             total = xml.read_page(body).total
         return _Page(total, self.snapshot.page_size_of(number), digest, kept=True)
 
-    def _read(self, body: bytes, digest: bytes) -> _Page:
+    def _read(self, number: int, body: bytes, digest: bytes) -> _Page:
         """Read a page; contacts whose bytes were read before need no parsing."""
         split = xml.split_page(body)
-        page = self._read_split(split, digest) if split else None
+        page = self._read_split(number, split, digest) if split else None
         if page is not None:
             return page
         whole = xml.read_page(body)
@@ -212,14 +201,17 @@ class _Pass:
         ]
         return self._made(whole.total, digest, ids, changed)
 
-    def _read_split(self, split: SplitPage, digest: bytes) -> _Page | None:
-        ids = list(split.guessed_ids)
-        known = self._remembered([contact for contact in ids if contact])
-        new = [
-            place
-            for place, (contact, piece_digest) in enumerate(zip(ids, split.digests, strict=True))
-            if not _same(known, contact, piece_digest)
-        ]
+    def _read_split(self, number: int, split: SplitPage, digest: bytes) -> _Page | None:
+        stood = self.snapshot.digests_on(number)
+        ids = [stood.get(piece_digest, _UNREAD) for piece_digest in split.digests]
+        new = [place for place, contact in enumerate(ids) if contact == _UNREAD]
+        if new:  # or they stood elsewhere
+            guesses = {place: split.guess(place) for place in new}
+            known = self._remembered([guess for guess in guesses.values() if guess])
+            for place, guess in guesses.items():
+                if _same(known, guess, split.digests[place]):
+                    ids[place] = guess
+            new = [place for place in new if ids[place] == _UNREAD]
         contacts = xml.parse_pieces([split.pieces[place] for place in new]) if new else []
         if contacts is None:
             return None
@@ -281,7 +273,9 @@ class _Pass:
             if pieces and (part.number - 1) * part.size >= pieces[-1].total:
                 return
             try:
-                piece = self._ask(part.number, part.size, lambda body: self._read(body, b""))
+                piece = self._ask(
+                    part.number, part.size, lambda body: self._read(span.page, body, b"")
+                )
             except UnreadablePageError as again:
                 self._read_span(part, pieces, again)
             else:
@@ -318,6 +312,10 @@ class _OnlyIds:
         """Return how many contacts that page held."""
         return sum(1 for page in self.page_of.values() if page == number)
 
+    def digests_on(self, number: int) -> Mapping[bytes, ContactId]:  # noqa: ARG002
+        """Remember no contact's bytes."""
+        return {}
+
     def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
         """Return where these contacts stood; their bytes are not remembered."""
         return {each: Remembered(b"", self.page_of[each]) for each in ids if each in self.page_of}
@@ -328,13 +326,13 @@ class _OnlyIds:
         digest: bytes,  # noqa: ARG002
         present: Sequence[ContactId],
         changed: Sequence[ReadContact],  # noqa: ARG002
-    ) -> int:
-        """Note the ids; return how many stood on an earlier page of this sweep."""
+    ) -> frozenset[ContactId]:
+        """Note the ids; return those that stood on an earlier page of this sweep."""
         if number == 1:
             self.page_of.clear()
-        before = sum(1 for contact in present if contact in self.page_of)
-        self.page_of.update(dict.fromkeys(present, number))
-        return before
+        before = self.page_of.keys() & present
+        self.page_of |= dict.fromkeys(set(present) - before, number)
+        return frozenset(before)
 
     def forget_pages_after(self, number: int) -> None:
         """Do nothing: no page is left over from another sweep."""

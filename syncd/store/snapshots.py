@@ -5,6 +5,7 @@ costs one read of one row; a contact that no page shows any more has no page. So
 is known without a mark on every contact in every run.
 """
 
+import sqlite3
 from collections.abc import Sequence
 
 from syncd.core.address import fault_of
@@ -63,6 +64,14 @@ class Snapshot:
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
+    def digests_on(self, number: int) -> dict[bytes, ContactId]:
+        """Return who stood on a page when it was last kept, by the digests of their bytes."""
+        return dict(
+            self._database.rows(
+                "SELECT digest, id FROM contact WHERE selection = ? AND page = ?", (self.id, number)
+            )
+        )
+
     def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
         """Return what is held of these contacts; those unknown are left out."""
         marks = ",".join("?" * len(ids))
@@ -78,55 +87,64 @@ class Snapshot:
         digest: bytes,
         present: Sequence[ContactId],
         changed: Sequence[ReadContact],
-    ) -> int:
-        """Remember a page; return how many of its ids stood on an earlier page of this sweep.
+    ) -> frozenset[ContactId]:
+        """Remember a page; return whom of it an earlier page of this sweep has shown already.
 
         Pages come in order, so a contact remembered on a page before this one was seen
-        there in this very sweep.
+        there in this very sweep. It stays there, and this page gets no digest: else its bytes,
+        and those of the other, would look certain the next time.
         """
         with self._database.transaction() as raw:
-            marks = ",".join("?" * len(present))
-            pages: dict[int, int | None] = dict(
-                raw.execute(
-                    f"SELECT id, page FROM contact WHERE selection = ? AND id IN ({marks})",
-                    (self.id, *present),
-                )
-            )
-            stood = [
+            stood = {
                 row[0]
                 for row in raw.execute(
                     "SELECT id FROM contact WHERE selection = ? AND page = ?", (self.id, number)
                 )
-            ]
-            here = set(present)
+            }
+            came = [contact for contact in present if contact not in stood]
+            pages = self._pages(raw, came)
+            before = frozenset(contact for contact, page in pages.items() if page < number)
             raw.executemany(
                 "UPDATE contact SET page = NULL WHERE selection = ? AND id = ?",
-                [(self.id, gone) for gone in stood if gone not in here],
+                [(self.id, gone) for gone in stood.difference(present)],
             )
-            raw.executemany(_KEEP, [self._row(read, number) for read in changed])
-            new = {read.contact.id for read in changed}
+            new = {read.contact.id: read for read in changed if read.contact.id not in before}
+            raw.executemany(_KEEP, [self._row(read, number) for read in new.values()])
             # A contact that comes here from another page must be looked for there again: were
             # that page unread for its unchanged bytes, a contact on both would go unnoticed, or
             # count as absent once it stands there alone.
             raw.executemany(
                 "DELETE FROM page WHERE selection = ? AND number = ?",
-                {(self.id, page) for page in pages.values() if page not in {None, number}},
+                {(self.id, page) for page in pages.values() if page > number},
             )
             raw.executemany(
                 "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
                 [
                     (number, self.id, contact)
-                    for contact in present
-                    if contact not in new and pages.get(contact) != number
+                    for contact in came
+                    if contact not in new and contact not in before
                 ],
             )
             raw.execute(
                 "INSERT INTO page (selection, number, digest, size) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (selection, number) DO UPDATE"
                 " SET digest = excluded.digest, size = excluded.size",
-                (self.id, number, digest, len(present)),
+                (self.id, number, b"" if before else digest, len(present) - len(before)),
             )
-        return sum(1 for page in pages.values() if page is not None and page < number)
+        return before
+
+    def _pages(
+        self, raw: sqlite3.Connection, contacts: Sequence[ContactId]
+    ) -> dict[ContactId, int]:
+        """Return on which pages these contacts stand; who stands nowhere is left out."""
+        if not contacts:
+            return {}
+        marks = ",".join("?" * len(contacts))
+        rows = raw.execute(
+            f"SELECT id, page FROM contact WHERE selection = ? AND id IN ({marks})",
+            (self.id, *contacts),
+        )
+        return {contact: page for contact, page in rows if page is not None}
 
     def _row(self, read: ReadContact, number: int) -> tuple[object, ...]:
         person = read.contact.person

@@ -309,22 +309,26 @@ _HEAD: Final = re.compile(
     rb"""\s*(?P<end>/?)>"""
 )
 _TAIL: Final = re.compile(rb"\s*</contacts\s*>\s*</response\s*>\s*")
+_BEGIN: Final = b"<contact>"
 _END: Final = b"</contact>"
 _GUESS: Final = re.compile(rb"<id>\s*([0-9]{1,18})\s*</id>")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPage:
-    """A page cut into one piece of bytes per contact; nothing in it has been parsed.
-
-    `guessed_ids` are guesses (0 for none): to be trusted only where the contact of that id
-    was read from the very same bytes before.
-    """
+    """A page cut into one piece of bytes per contact; nothing in it has been parsed."""
 
     total: int
-    pieces: tuple[bytes, ...]
-    digests: tuple[bytes, ...]
-    guessed_ids: tuple[ContactId, ...]
+    pieces: Sequence[bytes]
+    digests: Sequence[bytes]
+
+    def guess(self, place: int) -> ContactId:
+        """Guess the id of a piece's contact, 0 for none.
+
+        To be trusted only where the contact of that id was read from the very same bytes before.
+        """
+        found = _GUESS.search(self.pieces[place])
+        return ContactId(int(found[1]) if found else 0)
 
 
 def total_of(body: bytes) -> int | None:
@@ -344,25 +348,19 @@ def split_page(body: bytes) -> SplitPage | None:
     # The tail's </contacts> is the one other end tag that may begin like this.
     if body.count(b"</contact") != len(raw) + 1:
         return None
-    pieces = tuple(piece.lstrip(b" \t\r\n") + _END for piece in raw)
-    if not all(piece.startswith(b"<contact>") for piece in pieces):
+    pieces = [piece.lstrip(b" \t\r\n") + _END for piece in raw]
+    if [piece[: len(_BEGIN)] for piece in pieces].count(_BEGIN) != len(pieces):
         return None
     return SplitPage(
         int(head["total"] or head["total2"]),
         pieces,
-        tuple(hashlib.sha256(piece).digest() for piece in pieces),
-        tuple(_guess(piece) for piece in pieces),
+        [hashlib.sha256(piece).digest() for piece in pieces],
     )
 
 
 def _has(body: bytes, mark: bytes, start: int) -> bool:
     # One letter is found many times faster than two, and pages mostly have neither.
     return body.find(mark[-1:], start) >= 0 and body.find(mark, start) >= 0
-
-
-def _guess(piece: bytes) -> ContactId:
-    found = _GUESS.search(piece)
-    return ContactId(int(found[1]) if found else 0)
 
 
 def parse_pieces(pieces: Sequence[bytes]) -> list[Contact] | None:

@@ -29,6 +29,9 @@ class Memory:
     def page_size_of(self, number: int) -> int:
         return self.pages[number][1]
 
+    def digests_on(self, number: int) -> dict[bytes, ContactId]:
+        return {held.digest: each for each, held in self.contacts.items() if held.page == number}
+
     def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
         return {each: self.contacts[each] for each in ids if each in self.contacts}
 
@@ -38,10 +41,10 @@ class Memory:
         digest: bytes,
         present: Sequence[ContactId],
         changed: Sequence[ReadContact],
-    ) -> int:
+    ) -> frozenset[ContactId]:
         assert len(set(present)) == len(present)
         pages = {each: self.contacts[each].page for each in present if each in self.contacts}
-        before = [page for page in pages.values() if page is not None and page < number]
+        before = {each for each, page in pages.items() if page is not None and page < number}
         for page in pages.values():
             if page is not None and page > number:
                 self.pages.pop(page, None)
@@ -49,15 +52,15 @@ class Memory:
             if held.page == number and contact not in present:
                 self.contacts[contact] = Remembered(held.digest, None)
         digests = {read.contact.id: read.digest for read in changed}
-        for contact in present:
+        for contact in set(present) - before:
             known = digests.get(contact)
             self.contacts[contact] = Remembered(
                 self.contacts[contact].digest if known is None else known, number
             )
-        self.pages[number] = (digest, len(present))
+        self.pages[number] = (b"" if before else digest, len(present) - len(before))
         self.kept.append(number)
         self.changed += digests
-        return len(before)
+        return frozenset(before)
 
     def forget_pages_after(self, number: int) -> None:
         for page in [page for page in self.pages if page > number]:

@@ -48,6 +48,6 @@ def sweep(snapshot: Snapshot, *pages: dict[int, str]) -> int:
         if snapshot.page_digest(number) == digest:
             continue
         people = [read(contact, address) for contact, address in page.items()]
-        twice += snapshot.keep_page(number, digest, [ContactId(c) for c in page], people)
+        twice += len(snapshot.keep_page(number, digest, [ContactId(c) for c in page], people))
     snapshot.forget_pages_after(len(pages))
     return twice
