@@ -153,8 +153,8 @@ class _Play:
         stage.line(f"Planfix has Daria at {daria.email} now,")
         stage.line(f'and its field for consent shows "{gustav.custom[_CONSENT_FIELD]}" for Gustav.')
         stage.line("Of these people, the list has:")
-        for member in look.members(self._world, _LINK):
-            person = member.person
+        for listed in look.members(self._world, _LINK):
+            member, person = listed.member, listed.member.person
             if person.first in _CAST and person.last.split("-")[0] == _CAST[person.first][0]:
                 name = f"{person.first} {person.last}"
                 left = "" if member.status.on_list else stage.amber(member.status)

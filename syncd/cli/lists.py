@@ -4,17 +4,21 @@ import click
 
 from syncd.cli.asked import Asked, confirm, json_option, pass_asked, show
 from syncd.cli.render import json_array, table
+from syncd.cli.tell import tell_failure, worst
+
+_LISTS = ("LINK", "BACKEND", "LIST", "ID", "PAIRS", "MEMBERS", "UNSUBSCRIBED", "BLOCKED")
+_MEMBERS = ("E-MAIL", "FIRST NAME", "LAST NAME", "STATUS", "CONTACT", "WAITS FOR")
 
 
 @click.group(invoke_without_command=True)
 @json_option
 @click.pass_context
-def lists(context: click.Context, *, as_json: bool) -> None:
+def lists(context: click.Context, *, as_json: bool) -> int:
     """Show the links' lists, with counts where they can be read."""
     asked = context.ensure_object(Asked)
     asked.as_json = asked.as_json or as_json
     if context.invoked_subcommand is not None:
-        return
+        return 0
     with asked.world() as world:
         from syncd.app import look  # noqa: PLC0415
 
@@ -26,16 +30,25 @@ def lists(context: click.Context, *, as_json: bool) -> None:
                 {
                     "link": line.link, "backend": line.backend, "name": line.name,
                     "list_id": line.list_id, "pairs": line.pairs, "members": line.members,
+                    "unsubscribed": line.unsubscribed, "blocked": line.blocked,
+                    "error": line.failure.message if line.failure else None,
                 }
                 for line in found
             )
         )  # fmt: skip
     else:
         rows = (
-            (line.link, line.backend, line.name, line.list_id, line.pairs, line.members)
+            (
+                line.link, line.backend, line.name, line.list_id, line.pairs, line.members,
+                line.unsubscribed, line.blocked,
+            )
             for line in found
-        )
-        show(table(("LINK", "BACKEND", "LIST", "ID", "PAIRS", "MEMBERS"), rows))
+        )  # fmt: skip
+        show(table(_LISTS, rows))
+    failures = [(line.link, line.failure) for line in found if line.failure]
+    for link, failure in failures:
+        tell_failure(f"{link}: {failure.message}", failure.hint)
+    return worst(failure.exit_code for _, failure in failures)
 
 
 @lists.command()
@@ -54,17 +67,23 @@ def members(asked: Asked, link: str, *, as_json: bool) -> None:
                     {
                         "email": member.person.address, "firstName": member.person.first,
                         "lastName": member.person.last, "status": member.status.value,
-                        "reference": member.reference,
+                        "reference": member.reference, "contact": listed.contact,
+                        "waits": listed.waits or None,
                     }
-                    for member in found
+                    for listed in found
+                    for member in (listed.member,)
                 )
             )  # fmt: skip
         else:
             rows = (
-                (member.person.address, member.person.first, member.person.last, member.status)
-                for member in found
-            )
-            show(table(("E-MAIL", "FIRST NAME", "LAST NAME", "STATUS"), rows))
+                (
+                    member.person.address, member.person.first, member.person.last,
+                    member.status, listed.contact, listed.waits,
+                )
+                for listed in found
+                for member in (listed.member,)
+            )  # fmt: skip
+            show(table(_MEMBERS, rows))
 
 
 @lists.command()

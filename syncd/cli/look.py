@@ -8,6 +8,7 @@ import click
 from syncd.cli.asked import Asked, json_option, pass_asked, show
 from syncd.cli.render import json_array, table, to_json
 from syncd.cli.render import status as status_lines
+from syncd.cli.tell import worst
 
 if TYPE_CHECKING:
     from syncd.app.look import Checked
@@ -35,20 +36,13 @@ def check(asked: Asked, *, as_json: bool) -> int:
         )  # fmt: skip
     else:
         show(_told(line) for line in lines)
-    return _worst({line.exit_code for line in lines if not line.ok})
+    return worst(line.exit_code for line in lines if not line.ok)
 
 
 def _told(line: "Checked") -> str:
-    if line.ok:
-        return f"ok    {line.subject}: {line.message}"
+    mark = "FAIL" if not line.ok else "warn" if line.hint else "ok"
     hint = f"\n      Try: {line.hint}" if line.hint else ""
-    return f"FAIL  {line.subject}: {line.message}{hint}"
-
-
-def _worst(codes: set[int]) -> int:
-    from syncd.core.report import PRECEDENCE  # noqa: PLC0415
-
-    return next((code for code in PRECEDENCE if code in codes), max(codes, default=0))
+    return f"{mark:4}  {line.subject}: {line.message}{hint}"
 
 
 @click.command()

@@ -1,5 +1,7 @@
 """What went wrong, on standard error: what happened, and what to do."""
 
+from collections.abc import Iterable
+
 import click
 
 
@@ -8,3 +10,11 @@ def tell_failure(message: str, hint: str) -> None:
     click.echo(f"Error: {message}", err=True)
     if hint:
         click.echo(f"Try: {hint}", err=True)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several that happened at once; 0 where nothing did."""
+    from syncd.core.report import PRECEDENCE  # noqa: PLC0415
+
+    met = set(codes)
+    return next((code for code in PRECEDENCE if code in met), max(met, default=0))

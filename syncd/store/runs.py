@@ -131,6 +131,15 @@ class Runs:
             )
         ]
 
+    def reasons(self, link: LinkNumber) -> dict[tuple[int, str], str]:
+        """Return why people wait: by contact, or by contact 0 and a member's key."""
+        rows = self._database.rows(
+            "SELECT contact, key, why FROM held WHERE link = ?"
+            " UNION ALL SELECT contact, key, error FROM quarantine WHERE link = ?",
+            (link, link),
+        )
+        return {(contact, key): why for contact, key, why in rows}
+
     def contacts_with(self, key: AddressKey) -> list[ContactId]:
         """Return every contact that has an address now."""
         rows = self._database.rows("SELECT DISTINCT id FROM contact WHERE key = ?", (key,))

@@ -291,7 +291,7 @@ def test_status_check_lists_and_history_show_them_like_others(scene: Scene, push
     with scene.world() as world:
         [status] = look.status(world)["links"]
         [line] = look.lists(world)
-        members = [member.person.address for member in look.members(world, "News")]
+        members = [listed.member.person.address for listed in look.members(world, "News")]
         told = [(event.link, event.what) for event in history(world, ANNA)]
         checked = {one.subject: one.message for one in look.check(world)}
 
