@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def open_world(
     loaded = config if isinstance(config, Loaded) else read_config(config)
     settings = loaded.settings
     store = Store(settings.store.path)
-    planfix = _planfix(settings, store, progress)
+    calls = _Calls(store, settings.planfix.daily_calls)
+    planfix = _planfix(settings, calls, progress)
     backends = {backend.name: backend for backend in settings.backends}
 
     def open_backend(name: str) -> MemberSide:
@@ -89,6 +90,7 @@ def open_world(
         )
     finally:
         planfix.close()
+        calls.keep()
         store.close()
 
 
@@ -150,7 +152,7 @@ def _relay(settings: Settings, store: Store) -> None:
 
 
 def _planfix(
-    settings: Settings, store: Store, progress: Callable[[int, int], None] | None
+    settings: Settings, calls: "_Calls", progress: Callable[[int, int], None] | None
 ) -> Planfix:
     planfix, retry = settings.planfix, settings.retry
     options = PlanfixOptions(
@@ -169,25 +171,32 @@ def _planfix(
         wait_s=retry.wait,
         max_wait_s=retry.max_wait,
     )
-    budget = _Budget(store, planfix.daily_calls) if planfix.daily_calls else None
-    return Planfix(options, budget=budget, progress=progress)
+    return Planfix(options, budget=calls, progress=progress)
 
 
-class _Budget:
-    """Counts our calls of the day in the store, so that every process shares one count."""
+class _Calls:
+    """Counts our calls; where the day has a budget, in the store, which every process shares."""
 
-    def __init__(self, store: Store, calls: int) -> None:
+    def __init__(self, store: Store, daily: int | None) -> None:
         self._store = store
-        self._calls = calls
+        self._daily = daily
+        self._made = 0
 
     def spend(self) -> None:
         """Count one call (QuotaError where the day's are used up)."""
         today = clock.now().date().isoformat()
-        if not self._store.runs.spend(today, self._calls):
+        if self._daily is not None and not self._store.runs.spend(today, self._daily):
             raise QuotaError(
-                f"The {self._calls} calls a day that [planfix] daily_calls allows are used up.",
+                f"The {self._daily} calls a day that [planfix] daily_calls allows are used up.",
                 hint="They come back at midnight UTC; or raise daily_calls.",
             )
+        self._made += 1
+
+    def keep(self) -> None:
+        """Keep the count for the metrics; a store that can't be written has worse to tell."""
+        if self._made:
+            with suppress(SyncdError):
+                self._store.runs.called(self._made)
 
 
 def account_of(settings: Settings) -> str:

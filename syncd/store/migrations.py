@@ -123,6 +123,13 @@ CREATE TRIGGER compared_ends_with_update AFTER UPDATE ON pair
 CREATE TRIGGER compared_ends_with_delete AFTER DELETE ON pair
     BEGIN DELETE FROM compared WHERE link = OLD.link; END
 """,
+    # 7: what the operator's page and the metrics show.
+    """
+CREATE TABLE tally (name VARCHAR NOT NULL, link VARCHAR NOT NULL, kind VARCHAR NOT NULL, count
+    INTEGER NOT NULL, PRIMARY KEY (name, link, kind)) WITHOUT ROWID;
+DROP INDEX link_run_link;
+CREATE INDEX link_run_latest ON link_run (link, run)
+""",
 )
 
 

@@ -1,14 +1,16 @@
 """Runs as remembered: how they ended, what was approved, and what `history` tells."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from syncd.core.address import AddressKey, key_of
 from syncd.core.link import LinkNumber
 from syncd.core.people import ContactId
-from syncd.core.plan import Finding
+from syncd.core.plan import Finding, Op
 from syncd.core.report import RunReport
+from syncd.store import tally
 from syncd.store.database import Database
 
 
@@ -45,6 +47,8 @@ class Runs:
                     for done in report.links
                 ],
             )
+            if not report.dry_run:
+                tally.add(raw, _counts(report, at))
 
     def last(self, link: str | None = None) -> dict[str, Any] | None:
         """Return the document of the last run that ended, of one link or of any."""
@@ -213,6 +217,11 @@ class Runs:
                 ).rowcount
             )
 
+    def called(self, calls: int) -> None:
+        """Count calls that were made to Planfix."""
+        with self._database.transaction() as raw:
+            tally.add(raw, [(tally.PLANFIX_CALLS, calls)])
+
     def spend(self, day: str, budget: int) -> bool:
         """Count one call to Planfix on a day; False when the day's budget is used up."""
         with self._database.transaction() as raw:
@@ -228,6 +237,17 @@ class Runs:
                 (name, str(used + 1)),
             )
         return True
+
+
+def _counts(report: RunReport, at: str) -> Iterator[tuple[tally.Key, int]]:
+    took = datetime.fromisoformat(at) - report.started
+    yield tally.RUNS, 1
+    yield tally.RUN_MS, max(0, round(took.total_seconds() * 1000))
+    for link in report.links:
+        yield tally.LINK_RUNS(link.link, link.outcome), 1
+        for op in Op:
+            yield tally.PLANNED(link.link, op), link.planned.get(op, 0)
+            yield tally.APPLIED(link.link, op), link.applied.get(op, 0)
 
 
 def _findings(findings: Sequence[Finding]) -> str:

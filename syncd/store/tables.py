@@ -242,11 +242,22 @@ class LinkRunRow(SQLModel, table=True):
     """What one run found out about one link, for status and the operator."""
 
     __tablename__ = "link_run"
-    __table_args__ = (Index("link_run_link", "link"),)
+    __table_args__ = (Index("link_run_latest", "link", "run"),)
     run: str = Field(primary_key=True)
     link: str = Field(primary_key=True)
     outcome: str
     findings: str  # JSON: a list of [guard, message, hint]
+
+
+class TallyRow(SQLModel, table=True):
+    """A count since the store was made, for the metrics; what of is told by up to three names."""
+
+    __tablename__ = "tally"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    name: str = Field(primary_key=True)
+    link: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    count: int
 
 
 class ApprovalRow(SQLModel, table=True):

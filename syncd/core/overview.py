@@ -1,0 +1,128 @@
+"""How things stand, for the operator's page, the metrics and health: without an address in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from syncd.core.plan import Finding, Guard, Op
+from syncd.core.report import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRun:
+    """One link's part of a run that has ended; `duration_s` is the whole run's.
+
+    The counts are those of the run document, zeros left out. `error` says what stopped the
+    link, or the run.
+    """
+
+    run: str
+    finished: datetime
+    duration_s: float
+    outcome: Outcome
+    planned: Mapping[Op, int] = field(default_factory=dict)
+    applied: Mapping[Op, int] = field(default_factory=dict)
+    planfix_read: int | None = None
+    list_read: int | None = None
+    certified: bool | None = None
+    withheld: int = 0
+    held: int = 0
+    quarantined: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Someone who waits, by the contact's number; 0 is a member without a contact.
+
+    `next_try` is None where every run tries again.
+    """
+
+    contact: int
+    why: str
+    next_try: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a guard withheld in a link's last run, or why it stopped the link.
+
+    `approved` is until when a person's word holds; None where there is none.
+    """
+
+    run: str
+    link: str
+    findings: tuple[Finding, ...]
+    operations: Mapping[Op, int]
+    approved: datetime | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that lets it go on."""
+        if any(finding.guard is Guard.SCOPE for finding in self.findings):
+            return f"syncd rebase {self.link}"
+        return f"syncd approve {self.run}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOverview:
+    """One link: its last runs, the latest first, and who waits.
+
+    `held` and `quarantined` show some of those whom the last run counted. `latched` counts
+    contacts, or addresses where those are more. `runs_total`, `planned_total` and
+    `applied_total` count since the store was made.
+    """
+
+    name: str
+    list_name: str
+    pairs: int = 0
+    latched: int = 0
+    runs: tuple[LinkRun, ...] = ()
+    refusal: Refusal | None = None
+    held: tuple[Waiting, ...] = ()
+    quarantined: tuple[Waiting, ...] = ()
+    runs_total: Mapping[Outcome, int] = field(default_factory=dict)
+    planned_total: Mapping[Op, int] = field(default_factory=dict)
+    applied_total: Mapping[Op, int] = field(default_factory=dict)
+
+    @property
+    def last(self) -> LinkRun | None:
+        """The last run of the link that ended."""
+        return self.runs[0] if self.runs else None
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the last run left nothing to do and nobody waiting."""
+        last = self.last
+        if last is None or last.outcome is not Outcome.OK:
+            return False
+        return not (last.withheld or last.held or last.quarantined)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything, at one moment; totals count since the store was made.
+
+    `run_ended` is when the last run did, of any link. `latched_everywhere` are those of
+    `scope = "account"`, who are in each link's count too. `sms` counts messages by state.
+    """
+
+    links: tuple[LinkOverview, ...] = ()
+    run_ended: datetime | None = None
+    latched_everywhere: int = 0
+    runs_total: int = 0
+    run_seconds_total: float = 0.0
+    planfix_calls_total: int = 0
+    sms: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a daemon's scheduler says of itself.
+
+    `beat_s` is how long ago it was last awake. `running_since` is None between runs.
+    """
+
+    beat_s: float
+    next_run: datetime
+    running_since: datetime | None = None

@@ -1,0 +1,205 @@
+"""What the operator's page and the metrics show is what the runs did."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from syncd.core.address import key_of
+from syncd.core.link import Link, Selection
+from syncd.core.overview import LinkOverview, Overview
+from syncd.core.plan import Guard, Op
+from syncd.core.report import Outcome
+from syncd.errors import TemporaryError
+from syncd.store.overview import RUNS_SHOWN, overview
+from syncd.store.store import Store
+from tests.fakes.email_service import Fault
+from tests.scene import Scene
+
+CUSTOMERS = Link(
+    name="customers", selection=Selection("contact"), backend="news", list_name="Customers"
+)
+
+
+def seen(scene: Scene) -> Overview:
+    return overview(scene.store, (CUSTOMERS,))
+
+
+def link_of(scene: Scene) -> LinkOverview:
+    (link,) = seen(scene).links
+    return link
+
+
+def people(scene: Scene, count: int) -> list[int]:
+    return [
+        scene.planfix.add(name=f"P{number}", email=f"p{number}@example.com")
+        for number in range(count)
+    ]
+
+
+def test_a_store_that_no_run_has_made_is_an_empty_one(tmp_path: Path) -> None:
+    found = overview(tmp_path / "syncd.db", (CUSTOMERS,))
+
+    assert found == Overview(links=(LinkOverview(name="customers", list_name="Customers"),))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_shown_as_its_report_says(scene: Scene) -> None:
+    people(scene, 3)
+
+    report = scene.run()
+
+    link = link_of(scene)
+    assert (link.pairs, link.latched, link.in_step) == (3, 0, True)
+    assert link.last is not None
+    assert (link.last.run, link.last.outcome) == (report.run, Outcome.OK)
+    assert (link.last.planned, link.last.applied) == ({Op.ADD: 3}, {Op.ADD: 3})
+    assert (link.last.planfix_read, link.last.certified) == (3, True)
+    assert link.last.duration_s >= 0
+
+
+def test_counts_go_on_over_the_runs_and_a_dry_run_is_none(scene: Scene) -> None:
+    people(scene, 2)
+    first = scene.run()
+    scene.run(dry_run=True)
+    scene.planfix.add(email="late@example.com")
+    scene.run(dry_run=True)
+
+    last = scene.run()
+
+    found = seen(scene)
+    assert found.runs_total == 2
+    assert found.links[0].runs_total[Outcome.OK] == 2
+    assert found.links[0].applied_total[Op.ADD] == 3
+    assert [run.run for run in found.links[0].runs] == [last.run, first.run]
+    assert found.run_ended == found.links[0].runs[0].finished
+
+
+def test_every_call_to_planfix_is_counted_whoever_made_it(scene: Scene) -> None:
+    people(scene, 2)
+    scene.run()
+    scene.run(dry_run=True)
+
+    assert scene.syncd("contacts", "list", "--json").returncode == 0
+
+    assert scene.planfix.calls("contact.getList") > 2
+    assert seen(scene).planfix_calls_total == scene.planfix.calls("contact.getList")
+
+
+def test_what_is_withheld_comes_with_its_reasons_and_its_command(scene: Scene) -> None:
+    crowd = people(scene, 20)
+    scene.run()
+    for contact in crowd[:8]:
+        scene.planfix.delete(contact)
+
+    report = scene.run()
+
+    refusal = link_of(scene).refusal
+    assert refusal is not None
+    assert refusal.operations == {Op.REMOVE: 8}
+    assert [finding.guard for finding in refusal.findings] == [Guard.REMOVAL_LIMIT]
+    assert refusal.command == f"syncd approve {report.run}"
+    assert refusal.approved is None
+    scene.approve(report.run)
+    word = link_of(scene).refusal
+    assert word is not None
+    assert isinstance(word.approved, datetime)
+
+
+def test_a_link_that_points_elsewhere_asks_for_a_rebase(scene: Scene) -> None:
+    people(scene, 2)
+    scene.run()
+    scene.write_config(links=(scene.links[0].replace('"Customers"', '"Others"'),))
+    scene.run()
+
+    refusal = link_of(scene).refusal
+
+    assert refusal is not None
+    assert refusal.command == "syncd rebase customers"
+
+
+def test_who_waits_is_named_by_number_and_never_by_address(scene: Scene) -> None:
+    bad = scene.planfix.add(email="nobody@@example.com")
+    refused = scene.planfix.add(email="no@example.com")
+    scene.service.poisoned.add(key_of("no@example.com"))
+    scene.run()
+
+    link = link_of(scene)
+
+    assert [waiting.contact for waiting in link.held] == [bad]
+    assert [waiting.contact for waiting in link.quarantined] == [refused]
+    assert link.quarantined[0].next_try is not None
+    assert not link.in_step
+    assert "@" not in repr(link)
+
+
+def test_a_link_that_failed_says_why(scene: Scene) -> None:
+    people(scene, 1)
+    scene.service.fail(Fault.ERROR, times=None)
+    scene.run()
+
+    last = link_of(scene).last
+
+    assert last is not None
+    assert last.outcome is Outcome.FAILED
+    assert last.error
+
+
+def test_only_the_latest_runs_are_shown_in_their_order(scene: Scene) -> None:
+    people(scene, 1)
+    runs = [scene.run().run for _ in range(4)]
+    with closing(sqlite3.connect(scene.store)) as db, db:  # older ones, as many as are shown
+        for number in range(RUNS_SHOWN):
+            db.execute(
+                "INSERT INTO run SELECT ?, trigger, 0, '2020-01-01T00:00:00+00:00',"
+                " '2020-01-01T00:00:01+00:00', outcome, exit_code, document FROM run WHERE id = ?",
+                (f"20200101T000000Z-{number:04x}", runs[0]),
+            )
+            db.execute(
+                "INSERT INTO link_run SELECT ?, link, outcome, findings FROM link_run"
+                " WHERE run = ?",
+                (f"20200101T000000Z-{number:04x}", runs[0]),
+            )
+
+    shown = [run.run for run in link_of(scene).runs]
+
+    assert len(shown) == RUNS_SHOWN
+    assert shown[:4] == runs[::-1]
+
+
+def test_a_run_that_writes_makes_nobody_wait_who_looks(path: Path, store: Store) -> None:
+    looked = threading.Event()
+    with store._database.transaction() as raw:
+        raw.execute("INSERT INTO tally VALUES ('runs', '', '', 9)")
+
+        def look() -> None:
+            if overview(path, ()).runs_total == 0:
+                looked.set()
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(30)
+
+    assert looked.is_set()
+    assert overview(path, ()).runs_total == 9
+
+
+def test_whoever_looks_leaves_no_trace(path: Path, store: Store) -> None:
+    store.runs.first_of_day("2026-11-24")
+    before = sorted((file.name, file.stat().st_size) for file in path.parent.iterdir())
+
+    overview(path, (CUSTOMERS, replace(CUSTOMERS, name="others")))
+
+    assert sorted((file.name, file.stat().st_size) for file in path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 1000], ids=["empty", "other"])
+def test_a_file_that_is_no_store_is_told_as_such(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+    with pytest.raises(TemporaryError, match="can't be read"):
+        overview(path, (CUSTOMERS,))
