@@ -13,11 +13,23 @@ import structlog
 from syncd import logs
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService
+from tests.needs import LEFT_OUT
 from tests.scene import Scene
 
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=200, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line each what could not be tested here, and how to have it."""
+    reasons = {
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    }
+    for reason in sorted(reason for reason in reasons if reason.startswith(LEFT_OUT)):
+        terminalreporter.write_line(reason)
 
 
 @pytest.fixture(autouse=True)

@@ -91,6 +91,18 @@ class LinkOverview:
         return self.runs[0] if self.runs else None
 
     @property
+    def waits(self) -> bool:
+        """Whether anybody is held or quarantined."""
+        return bool(self.held or self.quarantined)
+
+    @property
+    def unseen(self) -> int:
+        """How many more of them there are than are shown."""
+        last = self.last
+        counted = last.held + last.quarantined if last is not None else 0
+        return max(0, counted - len(self.held) - len(self.quarantined))
+
+    @property
     def in_step(self) -> bool:
         """Whether the last run left nothing to do and nobody waiting."""
         last = self.last
@@ -120,9 +132,11 @@ class Overview:
 class Pulse:
     """What a daemon's scheduler says of itself.
 
-    `beat_s` is how long ago it was last awake. `running_since` is None between runs.
+    `beat_s` is how long ago it was last awake; `begun` is when it last began a run, which may
+    be under way (`running`) or over.
     """
 
     beat_s: float
     next_run: datetime
-    running_since: datetime | None = None
+    begun: datetime | None = None
+    running: bool = False

@@ -32,7 +32,8 @@ _RUNS: Final = (
     f" ORDER BY l.run DESC LIMIT {RUNS_SHOWN}"
 )
 _LAST_END: Final = (
-    "SELECT finished FROM run WHERE finished IS NOT NULL AND dry_run = 0 ORDER BY id DESC LIMIT 1"
+    "SELECT MAX(finished) FROM (SELECT finished FROM run WHERE dry_run = 0 AND finished IS NOT NULL"
+    f" ORDER BY id DESC LIMIT {RUNS_SHOWN})"
 )
 _LATCHED: Final = "SELECT COUNT(contact), COUNT(key_hash) FROM latch WHERE link IN (?, ?)"
 _WITHHELD: Final = (
@@ -90,10 +91,10 @@ class _Reader:
         }
 
     def overview(self, links: Sequence[Link]) -> Overview:
-        ended = self._raw.execute(_LAST_END).fetchone()
+        ((ended,),) = self._raw.execute(_LAST_END)
         return Overview(
             links=tuple(self._link(link) for link in links),
-            run_ended=datetime.fromisoformat(ended[0]) if ended else None,
+            run_ended=datetime.fromisoformat(ended) if ended else None,
             latched_everywhere=self._latched(ACCOUNT),
             runs_total=self._count(tally.RUNS),
             run_seconds_total=self._count(tally.RUN_MS) / 1000,

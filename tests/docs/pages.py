@@ -51,11 +51,13 @@ def code(page: Path) -> Iterator[str]:
 
 
 def section(page: Path, title: str) -> str:
-    """Return what stands under a heading, up to the next of its depth."""
+    """Return what stands under a heading, up to the next of its depth or above."""
     text = page.read_text(encoding="utf-8")
-    found = re.search(rf"^(#+) {re.escape(title)}$\n(.*?)(?=^\1 |\Z)", text, re.M | re.DOTALL)
-    assert found, f"{name_of(page)} has no heading {title!r}"
-    return found[2]
+    head = re.search(rf"^(#+) {re.escape(title)}$\n", text, re.MULTILINE)
+    assert head, f"{name_of(page)} has no heading {title!r}"
+    rest = text[head.end() :]
+    after = re.search(rf"^#{{1,{len(head[1])}}} ", rest, re.MULTILINE)
+    return rest[: after.start()] if after else rest
 
 
 def first_cells(text: str) -> list[str]:

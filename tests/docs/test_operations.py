@@ -4,9 +4,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from syncd import errors
 from syncd.core.report import PRECEDENCE
+from syncd.metrics import Reading, exposition
 from tests.docs.pages import ROOT, first_cells, section
+from tests.page.samples import BAD_DAY, NOW, PULSE, PUSHES
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
@@ -18,6 +22,40 @@ def test_every_log_event_is_explained_and_every_one_explained_exists() -> None:
     told = {cell.strip("`") for cell in first_cells(section(OPERATIONS, "Logs"))}
 
     assert told == logged
+
+
+def test_every_metric_is_explained_as_it_is() -> None:
+    rows = [line.split("|")[1:4] for line in section(OPERATIONS, "Metrics").splitlines()
+            if line.startswith("| `")]  # fmt: skip
+    told = [tuple(cell.strip().replace("`", "") for cell in row) for row in rows]
+
+    text = exposition(Reading(overview=BAD_DAY, now=NOW, pulse=PULSE, pushes=PUSHES)).decode()
+    shown = [
+        # A counter's family goes without the end of its series' name.
+        (
+            str(family.name) + ("_total" if family.type == "counter" else ""),
+            family.type,
+            ", ".join(family.samples[0].labels),
+        )
+        for family in text_string_to_metric_families(text)
+    ]
+    assert sorted(told) == sorted(shown)
+
+
+def test_every_problem_of_health_is_explained() -> None:
+    source = (ROOT / "syncd" / "page" / "health.py").read_text(encoding="utf-8")
+    names = {
+        str(node.args[0].value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "Problem"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+    told = section(OPERATIONS, "The operator's side")
+
+    assert names
+    assert {name for name in names if f"`{name}` (" not in told} == set()
 
 
 def test_every_exit_code_is_explained_and_every_one_explained_exists() -> None:

@@ -11,7 +11,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +19,11 @@ from typing import Any, Final, Self
 import httpx
 import pytest
 
+from tests.needs import MAILMAN, MAILMAN_BIN
+
 USER: Final = "restadmin"
 API: Final = "/3.1"
 
-_BIN: Final = Path(sys.prefix) / "mailman" / "bin"
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
 _TERM_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
@@ -104,7 +104,7 @@ class MailmanServer:
             path.unlink()
 
     def __enter__(self) -> Self:
-        require_mailman()
+        MAILMAN.require()
         self._start(_free_port())
         return self
 
@@ -130,13 +130,13 @@ class MailmanServer:
         (self._folder / "gunicorn.cfg").write_text(_GUNICORN)
         config = self._folder / "mailman.cfg"
         filled = _CONFIG.format(
-            folder=self._folder, programs=_BIN, port=port, user=USER, password=self.password
+            folder=self._folder, programs=MAILMAN_BIN, port=port, user=USER, password=self.password
         )
         config.write_text(filled + "".join(f"\n[runner.{name}]\nstart: no\n" for name in _IDLE))
         # To a file: its runners inherit a pipe, and whoever reads that would wait for all of them.
         with (self._folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
-                [_BIN / "master", "--force", "-C", config],
+                [MAILMAN_BIN / "master", "--force", "-C", config],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -153,16 +153,6 @@ class MailmanServer:
                 self._process.wait(0.1)
                 break
         pytest.fail(f"Mailman did not start:\n{(self._folder / 'output').read_text()[-2000:]}")
-
-
-def require_mailman() -> None:
-    """Skip, or fail in CI, where Mailman is not installed."""
-    if all((_BIN / name).exists() for name in ("master", "runner", "mailman")):
-        return
-    how = f"the tests of mailman3 are left out: no Mailman in {_BIN.parent}; to have it: make test"
-    if os.environ.get("CI") == "true":
-        pytest.fail(how)
-    pytest.skip(how)
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,6 @@
 import os
 import queue
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
-import pytest
+from tests.needs import KANNEL
 
-FAKE_CENTRE = Path("/usr/lib/kannel/test/fakesmsc")
 PATIENCE_S = 30
 
 CONFIG = """
@@ -134,7 +132,7 @@ class KannelServer:
 @contextmanager
 def kannel_server(folder: Path) -> Iterator[KannelServer]:
     """Start bearerbox, smsbox and fakesmsc, each when the one before is ready for it."""
-    require_kannel()
+    bearerbox_path, smsbox_path, fake_path = KANNEL.require()
     admin, boxes, centre, sendsms = _free_ports(4)
     config = folder / "kannel.conf"
     config.write_text(CONFIG.format(admin=admin, boxes=boxes, centre=centre, sendsms=sendsms))
@@ -145,31 +143,17 @@ def kannel_server(folder: Path) -> Iterator[KannelServer]:
         return programs[-1]
 
     try:
-        bearerbox = start(_program("bearerbox"), config)
+        bearerbox = start(bearerbox_path, config)
         bearerbox.wait_for("Start-up done")
-        start(_program("smsbox"), config)
+        start(smsbox_path, config)
         bearerbox.wait_for("Client connected from")
         # No message of its own: it only takes what Kannel sends.
-        fake = start(FAKE_CENTRE, "-H", "127.0.0.1", "-r", str(centre), "-m", "0", "1 2 text -")
+        fake = start(fake_path, "-H", "127.0.0.1", "-r", str(centre), "-m", "0", "1 2 text -")
         bearerbox.wait_for("Fakesmsc client connected")
         yield KannelServer(f"http://127.0.0.1:{sendsms}/cgi-bin/sendsms", bearerbox, fake)
     finally:
         for program in reversed(programs):
             program.end()
-
-
-def require_kannel() -> None:
-    """Skip, or fail in CI, where Kannel is not installed."""
-    if FAKE_CENTRE.exists() and _program("bearerbox") and _program("smsbox"):
-        return
-    how = "no Kannel here; to have it: apt-get install -y kannel kannel-extras"
-    if os.environ.get("CI") == "true":
-        pytest.fail(how)
-    pytest.skip(how)
-
-
-def _program(name: str) -> str:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""The operator's page, in process, on loopback and in a browser."""

@@ -1,0 +1,61 @@
+"""What counts as being well: a scheduler that is awake, and runs that come to their end."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from syncd.core.overview import Overview, Pulse
+from syncd.errors import TemporaryError
+from syncd.page.health import BEAT_S, LONGEST_RUN, problems
+from tests.page.samples import NOW, PULSE
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+IDLE = replace(PULSE, begun=NOW - 4 * MINUTE)
+
+
+def names(overview: Overview | TemporaryError, pulse: Pulse | None) -> list[str]:
+    return [problem.name for problem in problems(overview, pulse, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("ended", "pulse"),
+    [
+        (NOW - 3 * MINUTE, IDLE),
+        (None, replace(IDLE, begun=None)),
+        (NOW - 5 * HOUR, replace(IDLE, begun=NOW - 5 * HOUR - MINUTE)),
+        (NOW - 5 * MINUTE, IDLE),
+        (None, replace(IDLE, running=True)),
+        (NOW - 5 * HOUR, replace(IDLE, running=True)),
+        (None, replace(IDLE, running=True, begun=NOW - LONGEST_RUN)),
+        (NOW, replace(IDLE, beat_s=BEAT_S)),
+    ],
+    ids=[
+        "just ended", "about to begin", "a long night", "another process ran", "first run",
+        "first run of the morning", "long run", "slow beat",
+    ],
+)  # fmt: skip
+def test_all_is_well(ended: datetime | None, pulse: Pulse) -> None:
+    assert names(Overview(run_ended=ended), pulse) == []
+
+
+def test_a_scheduler_that_sleeps_too_long_is_dead() -> None:
+    assert names(Overview(run_ended=NOW), replace(IDLE, beat_s=BEAT_S + 1)) == ["scheduler"]
+
+
+def test_a_run_that_never_ends_is_told() -> None:
+    stuck = replace(IDLE, running=True, begun=NOW - LONGEST_RUN - MINUTE)
+
+    assert names(Overview(run_ended=NOW - 25 * HOUR), stuck) == ["run"]
+
+
+@pytest.mark.parametrize("ended", [None, NOW - 2 * HOUR], ids=["never", "long ago"])
+def test_runs_that_begin_and_never_come_to_their_end_are_told(ended: datetime | None) -> None:
+    assert names(Overview(run_ended=ended), IDLE) == ["runs"]
+
+
+def test_an_unreadable_store_is_told_beside_a_dead_scheduler() -> None:
+    gone = TemporaryError("The store can't be read.")
+
+    assert names(gone, replace(IDLE, beat_s=BEAT_S + 1)) == ["store", "scheduler"]
+    assert names(gone, None) == ["store"]
