@@ -40,6 +40,7 @@ _WITHHELD: Final = (
     "SELECT op, COUNT(*) FROM operation WHERE link = ? AND state = 'withheld' AND run = ?"
     " GROUP BY op"
 )
+_PUSHED: Final = "SELECT link, name FROM pushed_list WHERE ended IS NULL ORDER BY at, id"
 _HELD: Final = (
     f"SELECT contact, why FROM held WHERE link = ? ORDER BY contact LIMIT {WAITING_SHOWN}"
 )
@@ -52,13 +53,15 @@ _Findings = list[tuple[str, str, str]]
 
 
 def overview(path: Path, links: Sequence[Link]) -> Overview:
-    """Read how these links stand; a store that no run has made yet is an empty one.
+    """Read how these links stand, and those that Planfix pushed to us.
+
+    A store that no run has made yet is an empty one.
 
     Raises:
         TemporaryError: the store can't be read.
     """
     if not path.exists():
-        return Overview(links=tuple(_unknown(link) for link in links))
+        return Overview(links=tuple(_unknown(link.name, _list_name(link)) for link in links))
     try:
         with _reading(path) as raw:
             return _Reader(raw).overview(links)
@@ -93,7 +96,10 @@ class _Reader:
     def overview(self, links: Sequence[Link]) -> Overview:
         ((ended,),) = self._raw.execute(_LAST_END)
         return Overview(
-            links=tuple(self._link(link) for link in links),
+            links=(
+                *(self._link(link.name, _list_name(link)) for link in links),
+                *(self._link(*pushed) for pushed in self._raw.execute(_PUSHED)),
+            ),
             run_ended=datetime.fromisoformat(ended) if ended else None,
             latched_everywhere=self._latched(ACCOUNT),
             runs_total=self._count(tally.RUNS),
@@ -109,20 +115,20 @@ class _Reader:
         counts: tuple[int, int] = self._raw.execute(_LATCHED, (link, ACCOUNT)).fetchone()
         return max(counts)
 
-    def _link(self, link: Link) -> LinkOverview:
-        known = self._raw.execute("SELECT id FROM link WHERE name = ?", (link.name,)).fetchone()
+    def _link(self, name: str, list_name: str) -> LinkOverview:
+        known = self._raw.execute("SELECT id FROM link WHERE name = ?", (name,)).fetchone()
         if known is None:
-            return _unknown(link)
+            return _unknown(name, list_name)
         (number,) = known
-        rows = sorted(self._raw.execute(_RUNS, (link.name,)), key=lambda row: row[1], reverse=True)
+        rows = sorted(self._raw.execute(_RUNS, (name,)), key=lambda row: row[1], reverse=True)
         pairs = self._raw.execute("SELECT COUNT(*) FROM pair WHERE link = ?", (number,))
         return LinkOverview(
-            name=link.name,
-            list_name=_list_name(link),
+            name=name,
+            list_name=list_name,
             pairs=pairs.fetchone()[0],
             latched=self._latched(number),
-            runs=tuple(_run(link.name, *row[:4]) for row in rows),
-            refusal=self._refusal(link.name, number, rows[0][0], rows[0][4]) if rows else None,
+            runs=tuple(_run(name, *row[:4]) for row in rows),
+            refusal=self._refusal(name, number, rows[0][0], rows[0][4]) if rows else None,
             held=tuple(
                 Waiting(contact=contact, why=why)
                 for contact, why in self._raw.execute(_HELD, (number,))
@@ -131,9 +137,9 @@ class _Reader:
                 Waiting(contact=contact, why=why, next_try=datetime.fromisoformat(next_at))
                 for contact, why, next_at in self._raw.execute(_QUARANTINED, (number,))
             ),
-            runs_total={each: self._count(tally.LINK_RUNS(link.name, each)) for each in Outcome},
-            planned_total={op: self._count(tally.PLANNED(link.name, op)) for op in Op},
-            applied_total={op: self._count(tally.APPLIED(link.name, op)) for op in Op},
+            runs_total={each: self._count(tally.LINK_RUNS(name, each)) for each in Outcome},
+            planned_total={op: self._count(tally.PLANNED(name, op)) for op in Op},
+            applied_total={op: self._count(tally.APPLIED(name, op)) for op in Op},
         )
 
     def _refusal(self, link: str, number: int, run: str, told: str) -> Refusal | None:
@@ -176,8 +182,8 @@ def _counts(told: dict[str, int]) -> dict[Op, int]:
     return {Op(op): count for op, count in told.items() if count}
 
 
-def _unknown(link: Link) -> LinkOverview:
-    return LinkOverview(name=link.name, list_name=_list_name(link))
+def _unknown(name: str, list_name: str) -> LinkOverview:
+    return LinkOverview(name=name, list_name=list_name)
 
 
 def _list_name(link: Link) -> str:

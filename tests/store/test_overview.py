@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -169,6 +169,20 @@ def test_only_the_latest_runs_are_shown_in_their_order(scene: Scene) -> None:
 
     assert len(shown) == RUNS_SHOWN
     assert shown[:4] == runs[::-1]
+
+
+def test_a_list_that_planfix_made_is_shown_while_planfix_wants_it(path: Path, store: Store) -> None:
+    made = []
+    for name in ("Guests", "Former guests"):
+        with store.pushes.batch("acme") as pushes:
+            made.append(pushes.create("news", name, taken=(), at=datetime.now(UTC)))
+    with store.pushes.batch("acme") as pushes:
+        pushes.end("news", made[1], at=datetime.now(UTC))
+
+    links = overview(path, (CUSTOMERS,)).links
+
+    assert [link.list_name for link in links] == ["Customers", "Guests"]
+    assert "Guests" in links[1].name
 
 
 def test_a_run_that_writes_makes_nobody_wait_who_looks(path: Path, store: Store) -> None:
