@@ -13,7 +13,7 @@ from syncd.cli.render import json_array, table, to_json
 from syncd.errors import UsageError
 
 if TYPE_CHECKING:
-    from syncd.core.people import Contact, ContactId
+    from syncd.core.people import ContactId
     from syncd.planfix.contacts import Contacts
 
 _HEAD = ("ID", "E-MAIL", "FIRST NAME", "LAST NAME")
@@ -41,13 +41,23 @@ def _planfix(asked: Asked) -> Iterator["Contacts"]:
 @click.option("--target", default="contact", show_default=True,
               help="contact, company, template, or a filter's id.")  # fmt: skip
 @click.option("--search", default="", metavar="TEXT", help="A part of the name or address.")
-@click.option("--email", "address", default="", metavar="TEXT", help="A part of the address.")
+@click.option(
+    "--email",
+    "address",
+    default="",
+    metavar="TEXT",
+    help="A part of the main or an additional address.",
+)
 @json_option
 @pass_asked
 def list_contacts(asked: Asked, target: str, search: str, address: str, *, as_json: bool) -> None:
     """List contacts, page by page."""
     with _planfix(asked) as planfix:
-        found = _pages(planfix, target, search, address)
+        found = (
+            planfix.with_address(target, address, search=search)
+            if address
+            else planfix.listed(target, search=search)
+        )
         if asked.as_json or as_json:
             show(
                 json_array(
@@ -69,17 +79,6 @@ def list_contacts(asked: Asked, target: str, search: str, address: str, *, as_js
                     ),
                 )
             )  # fmt: skip
-
-
-def _pages(planfix: "Contacts", target: str, search: str, address: str) -> Iterator["Contact"]:
-    page, seen, total = 1, 0, 1
-    while seen < total:
-        read = planfix.list_page(target, page, search=search, address=address)
-        for one in read.contacts:
-            yield one.contact
-        if not read.count:
-            return
-        page, seen, total = page + 1, seen + read.count, read.total
 
 
 @contacts.command()

@@ -5,10 +5,10 @@ use ask of programs. Only what is given is sent; an absent value stays as it is,
 element would blank it (assumed).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from syncd.core.people import ContactId
+from syncd.core.people import Contact, ContactId
 from syncd.errors import UsageError
 from syncd.planfix.client import PlanfixClient
 from syncd.wire import planfix_xml as xml
@@ -71,6 +71,25 @@ class Contacts:
             ],
             xml.read_page,
         )
+
+    def listed(
+        self, target: str, *, search: str = "", address: str = "", kind: int = MAIN_ADDRESS
+    ) -> Iterator[Contact]:
+        """Yield the contacts of a target, page after page; for the rest, see `list_page`."""
+        number, seen, total = 1, 0, 1
+        while seen < total:
+            page = self.list_page(target, number, search=search, address=address, kind=kind)
+            yield from (read.contact for read in page.contacts)
+            number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
+
+    def with_address(self, target: str, address: str, *, search: str = "") -> Iterator[Contact]:
+        """Yield once whoever has a main or an additional address with this part."""
+        known = set()
+        for kind in (MAIN_ADDRESS, FURTHER_ADDRESS):
+            for contact in self.listed(target, search=search, address=address, kind=kind):
+                if contact.id not in known:
+                    known.add(contact.id)
+                    yield contact
 
     def groups(self) -> tuple[NamedItem, ...]:
         """List the groups of contacts."""

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from syncd.core.address import key_of
-from syncd.core.people import ContactId, Person
+from syncd.core.people import Contact, ContactId, Person
 from syncd.core.plan import ItemResult, Result
 from syncd.errors import ItemError
 from syncd.planfix.contacts import FURTHER_ADDRESS, MAIN_ADDRESS, Contacts
-from syncd.ports import ReadContact
 from syncd.wire.planfix_xml import Card
 
 _TARGETS: Final = ("contact", "company")
@@ -26,12 +25,11 @@ def find(planfix: Contacts, address: str) -> tuple[ContactId, ...]:
     """
     key = key_of(address)
     found = {
-        read.contact.id
-        for read in _shown(planfix, address, MAIN_ADDRESS)
-        if read.contact.person.key == key
+        contact.id
+        for contact in _shown(planfix, address, MAIN_ADDRESS)
+        if contact.person.key == key
     }
-    for read in _shown(planfix, address, FURTHER_ADDRESS):
-        contact = read.contact.id
+    for contact in (shown.id for shown in _shown(planfix, address, FURTHER_ADDRESS)):
         if contact not in found and key in map(key_of, planfix.get(contact).secondary_emails):
             found.add(contact)
     return tuple(sorted(found))
@@ -86,13 +84,9 @@ def person_of(card: Card) -> Person:
     return Person.of(card.email, card.name, "" if card.is_company else card.last_name)
 
 
-def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[ReadContact]:
+def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[Contact]:
     for target in _TARGETS:
-        number, seen, total = 1, 0, 1
-        while seen < total:
-            page = planfix.list_page(target, number, address=address, kind=kind)
-            yield from page.contacts
-            number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
+        yield from planfix.listed(target, address=address, kind=kind)
 
 
 def _changes(was: Person, wanted: Person, now: Person, mid_name: str) -> Mapping[str, str] | None:

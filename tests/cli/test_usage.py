@@ -346,6 +346,21 @@ def test_contacts_are_worked_on_by_hand(syncd: CommandLine) -> None:
     assert "Error: " in gone.err
 
 
+def test_contacts_are_found_by_an_additional_address_too(
+    syncd: CommandLine, planfix: SimulatedPlanfix
+) -> None:
+    clara = planfix.add(
+        name="Clara", email="clara@example.com", secondary_emails=("clara@example.org",)
+    )
+
+    both, further = (
+        syncd("contacts", "list", "--email", part, "--json").json()
+        for part in ("clara@", "@example.org")
+    )
+
+    assert [one["id"] for one in both] == [one["id"] for one in further] == [clara]
+
+
 @pytest.mark.parametrize("command", ["groups", "phone-types", "filters"])
 def test_what_planfix_names_is_listed(syncd: CommandLine, command: str) -> None:
     done = syncd("contacts", command)

@@ -161,4 +161,4 @@ def test_an_operator_takes_somebody_off_and_reads_their_story(scene: Scene) -> N
     assert (done.returncode, told.returncode) == (0, 0), done.stderr + told.stderr
     assert set(scene.members()) == {"a0@example.com", "a2@example.com"}
     assert re.search("added to the list", told.stdout)
-    assert re.search("latched", told.stdout)
+    assert re.search("not subscribed again by syncd", told.stdout)
