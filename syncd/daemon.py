@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from types import FrameType
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from syncd import clock
+from syncd.core.overview import Pulse
 from syncd.errors import SyncdError
 
 _LONGEST_WAIT_S: Final = 30.0  # a clock that was set is noticed after so long
@@ -236,16 +238,35 @@ class Notes:
         return note
 
 
-def serve(notes: Notes, load: Callable[[], Work], stop: Callable[[], None]) -> None:
+class Heart:
+    """What the main thread said of itself when it was last awake; for any thread."""
+
+    def __init__(self) -> None:
+        self._said: tuple[float, Pulse] | None = None
+
+    def beat(self, said: Pulse) -> None:
+        """Say how things stand now."""
+        self._said = (clock.monotonic_s(), said)
+
+    def pulse(self) -> Pulse | None:
+        """Return what was said last, and how long ago; None where nothing was yet."""
+        if self._said is None:
+            return None
+        at_s, said = self._said
+        return replace(said, beat_s=clock.monotonic_s() - at_s)
+
+
+def serve(notes: Notes, heart: Heart, load: Callable[[], Work], stop: Callable[[], None]) -> None:
     """Run at once, then as the timetable says or a push asks for it, until SIGTERM or SIGINT.
 
-    `load` reads the config; SIGHUP calls it again. `stop` ends what goes on beside the runs.
+    `heart` tells other threads how this one is. `load` reads the config; SIGHUP calls it again.
+    `stop` ends what goes on beside the runs.
 
     Raises:
         SyncdError: the first reading of the config failed, or could not take effect.
     """
     try:
-        Daemon(notes, load, stop).live()
+        Daemon(notes, heart, load, stop).live()
     except BaseException:
         stop()  # or its threads would keep the process
         raise
@@ -254,8 +275,11 @@ def serve(notes: Notes, load: Callable[[], Work], stop: Callable[[], None]) -> N
 class Daemon:
     """One process's state: what to do next, and what is under way."""
 
-    def __init__(self, notes: Notes, load: Callable[[], Work], stop: Callable[[], None]) -> None:
+    def __init__(
+        self, notes: Notes, heart: Heart, load: Callable[[], Work], stop: Callable[[], None]
+    ) -> None:
         self._notes = notes
+        self._heart = heart
         self._load = load
         self._stop_beside = stop
         self._work = load()
@@ -264,6 +288,8 @@ class Daemon:
         self._run: threading.Thread | None = None
         self._stop = threading.Event()
         self._alone = False
+        self._begun: datetime | None = None
+        self._running_since: datetime | None = None
         self._beat_s = min(_LONGEST_WAIT_S, _watchdog_s() / 2)
 
     def live(self) -> None:
@@ -278,6 +304,14 @@ class Daemon:
             self._look_at_clock()
             if self._idle and self._agenda.next <= clock.now():
                 self._begin()
+            self._heart.beat(
+                Pulse(
+                    beat_s=0.0,
+                    next_run=self._agenda.next,
+                    begun=self._begun,
+                    running_since=self._running_since,
+                )
+            )
 
     @property
     def _idle(self) -> bool:
@@ -304,7 +338,7 @@ class Daemon:
             case Note.ALONE:
                 self._alone = True
             case Note.ENDED:
-                self._run = None
+                self._run = self._running_since = None
                 if self._work.rest_s:
                     self._agenda.rest(clock.now() + timedelta(seconds=self._work.rest_s))
             case None:
@@ -324,7 +358,11 @@ class Daemon:
             self._notes.put(Note.ALONE)
 
     def _begin(self) -> None:
-        trigger = self._agenda.begin(clock.now())
+        now = clock.now()
+        trigger = self._agenda.begin(now)
+        self._running_since = now
+        if trigger != PUSH:
+            self._begun = now
         notify("STATUS=Running")
         self._run = threading.Thread(target=self._carry_out, args=(self._work, trigger), name="run")
         self._run.start()

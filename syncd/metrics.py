@@ -8,8 +8,7 @@ Names follow Prometheus' conventions (its pages on naming and on exposition form
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
@@ -31,18 +30,13 @@ from syncd.core.sms import TextState
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What one scrape shows.
-
-    `pulse` is None where no scheduler is in this process. `pushes` counts what came in since
-    the process began, by the place it came to and by what became of it.
-    """
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one scrape shows."""
 
     overview: Overview
-    now: datetime
-    pulse: Pulse | None = None
-    pushes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    pulse: Pulse | None
+    pushes: Mapping[tuple[str, str], int]
 
 
 _Values = Iterable[tuple[tuple[str, ...], float]]
@@ -56,20 +50,26 @@ class _Kind:
     name: str
     words: str
     labels: tuple[str, ...]
-    values: Callable[[Reading], _Values]
+    values: Callable[[_Reading], _Values]
 
 
-def exposition(reading: Reading) -> bytes:
-    """Return all metrics as text."""
+def exposition(
+    overview: Overview, pulse: Pulse | None, pushes: Mapping[tuple[str, str], int]
+) -> bytes:
+    """Return all metrics as text.
+
+    `pulse` is None where no scheduler is in this process. `pushes` counts what came in since
+    the process began, by the place it came to and by what became of it.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(reading))
+    registry.register(_Scrape(_Reading(overview, pulse, pushes)))
     return generate_latest(registry)
 
 
 class _Scrape(Collector):
     """One reading, as the client library wants it."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: _Reading) -> None:
         self._reading = reading
 
     def collect(self) -> Iterator[Metric]:
@@ -84,14 +84,14 @@ class _Scrape(Collector):
         )
 
 
-def _of_links(value: Callable[[LinkOverview], float]) -> Callable[[Reading], _Values]:
+def _of_links(value: Callable[[LinkOverview], float]) -> Callable[[_Reading], _Values]:
     return lambda reading: (((link.name,), value(link)) for link in reading.overview.links)
 
 
-def _of_last_runs(value: Callable[[LinkRun], float | None]) -> Callable[[Reading], _Values]:
+def _of_last_runs(value: Callable[[LinkRun], float | None]) -> Callable[[_Reading], _Values]:
     """Return one value for each link that has run; none where the run didn't come so far."""
 
-    def values(reading: Reading) -> _Values:
+    def values(reading: _Reading) -> _Values:
         for link in reading.overview.links:
             found = value(link.last) if link.last is not None else None
             if found is not None:
@@ -100,30 +100,30 @@ def _of_last_runs(value: Callable[[LinkRun], float | None]) -> Callable[[Reading
     return values
 
 
-def _of_ops(counts: Callable[[LinkOverview], Mapping[Op, int]]) -> Callable[[Reading], _Values]:
+def _of_ops(counts: Callable[[LinkOverview], Mapping[Op, int]]) -> Callable[[_Reading], _Values]:
     return lambda reading: (
         ((link.name, op), counts(link).get(op, 0)) for link in reading.overview.links for op in Op
     )
 
 
-def _runs(reading: Reading) -> _Values:
+def _runs(reading: _Reading) -> _Values:
     for link in reading.overview.links:
         for outcome in Outcome:
             yield (link.name, outcome), link.runs_total.get(outcome, 0)
 
 
-def _last_outcomes(reading: Reading) -> _Values:
+def _last_outcomes(reading: _Reading) -> _Values:
     for link in reading.overview.links:
         if link.last is not None:
             for outcome in Outcome:
                 yield (link.name, outcome), link.last.outcome is outcome
 
 
-def _pulse(value: Callable[[Pulse], float]) -> Callable[[Reading], _Values]:
+def _pulse(value: Callable[[Pulse], float]) -> Callable[[_Reading], _Values]:
     return lambda reading: [] if reading.pulse is None else [((), value(reading.pulse))]
 
 
-def _run_ended(reading: Reading) -> _Values:
+def _run_ended(reading: _Reading) -> _Values:
     ended = reading.overview.run_ended
     return [] if ended is None else [((), ended.timestamp())]
 
@@ -140,7 +140,7 @@ _KINDS: Final = (
     _Kind(_G, "syncd_run_next_timestamp_seconds", "When the daemon runs next.", (),
           _pulse(lambda pulse: pulse.next_run.timestamp())),
     _Kind(_G, "syncd_run_under_way", "1 while the daemon runs, else 0.", (),
-          _pulse(lambda pulse: pulse.running)),
+          _pulse(lambda pulse: pulse.running_since is not None)),
     _Kind(_G, "syncd_scheduler_beat_age_seconds",
           "How long ago the daemon's scheduler was last awake.", (),
           _pulse(lambda pulse: pulse.beat_s)),

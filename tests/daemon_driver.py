@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from syncd import logs
-from syncd.daemon import Every, Notes, serve
+from syncd.daemon import Every, Heart, Notes, serve
 from syncd.errors import ConfigurationError, TemporaryError
 
 
@@ -63,5 +63,5 @@ class Work:
 if __name__ == "__main__":
     logs.configure("info", "json", sys.stdout)
     with Notes() as notes:
-        serve(notes, lambda: Work(Path(sys.argv[1]), notes.pushed), lambda: None)
+        serve(notes, Heart(), lambda: Work(Path(sys.argv[1]), notes.pushed), lambda: None)
     say("over")

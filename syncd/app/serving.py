@@ -1,5 +1,6 @@
 """What a daemon does beside its runs: it answers at its sockets, and relays messages."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,11 +17,18 @@ from syncd.backends import BACKENDS
 from syncd.config.kinds import Listen
 from syncd.config.secrets import Secret
 from syncd.config.settings import Receiver, Settings, SmsPush
-from syncd.receiver.app import application
+from syncd.core.overview import Pulse
+from syncd.metrics import CONTENT_TYPE, exposition
+from syncd.page.app import Sources
+from syncd.page.app import application as page
+from syncd.receiver.app import EMAIL, LIST_EVENTS, application
+from syncd.receiver.counts import Counts
 from syncd.receiver.intake import Intake
 from syncd.receiver.pushes import Token, Tokens
 from syncd.receiver.server import Server
+from syncd.receiver.sms import PATH as SMS
 from syncd.receiver.sms import SmsAccount, sms_routes
+from syncd.store.overview import overview
 from syncd.store.store import Store
 
 T = TypeVar("T")
@@ -30,11 +38,14 @@ Stop = Callable[[], None]
 class Serving:
     """The servers and the relay of one process, as the config in force wants them.
 
-    `pushed` is called, from any thread, when Planfix or a list service told something new.
+    `pushed` is called, from any thread, when Planfix or a list service told something new;
+    `pulse` says how the scheduler is.
     """
 
-    def __init__(self, pushed: Callable[[], None]) -> None:
+    def __init__(self, pushed: Callable[[], None], pulse: Callable[[], Pulse | None]) -> None:
         self._pushed = pushed
+        self._pulse = pulse
+        self._counts = Counts()
         self._parts: dict[str, _Part] = {}
         self._ending: threading.Thread | None = None
 
@@ -56,6 +67,9 @@ class Serving:
             if settings.receiver is not None:
                 app = self._public_side(parts, settings, settings.receiver, relay)
                 server = _server(parts, "listen", settings.receiver.listen, app)
+                answering.append((server, app))
+                app = self._operators_side(settings)
+                server = _server(parts, "admin_listen", settings.receiver.admin_listen, app)
                 answering.append((server, app))
         except BaseException:
             parts.give_up()
@@ -102,13 +116,25 @@ class Serving:
             queue = parts.keep("queue", path, lambda: _store(path)).outbox
             accounts = [_account(push) for push in receiver.sms]
             routes = sms_routes(accounts, queue, stored=relay.wake, now=clock.now)
-        return application(
+        app = application(
             intake=parts.keep("intake", (path, account), intake),
             pushes=Tokens(Token(push.token.reveal(), push.backend) for push in receiver.email),
             lists=Tokens(_of_lists(settings)),
             links=settings.links,
             taken={each.name: taken_names(settings, each.name) for each in settings.backends},
             more=routes,
+        )
+        return self._counts.counting(app, [EMAIL, LIST_EVENTS, SMS])
+
+    def _operators_side(self, settings: Settings) -> ASGIApp:
+        """Return what shows how things stand."""
+        path, links = settings.store.path, settings.links
+        return page(
+            Sources(lambda: overview(path, links), self._pulse, self._counts.by_place),
+            metrics=exposition,
+            metrics_type=CONTENT_TYPE,
+            now=clock.now,
+            names=[socket.gethostname()],
         )
 
 

@@ -14,7 +14,7 @@ from syncd.cli.asked import Asked, progress, show
 from syncd.cli.tell import tell_failure
 from syncd.config.settings import Schedule
 from syncd.core.report import RunReport
-from syncd.daemon import PUSH, Cron, Every, Notes, Timetable, serve, stopping
+from syncd.daemon import PUSH, Cron, Every, Heart, Notes, Timetable, serve, stopping
 
 if TYPE_CHECKING:
     from syncd.app.serving import Serving
@@ -40,9 +40,10 @@ def daemon(asked: Asked) -> int:
     """Run until asked to end."""
     from syncd.app.serving import Serving  # noqa: PLC0415  (a single run has no use for it)
 
+    heart = Heart()
     with Notes() as notes:
-        serving = Serving(notes.pushed)
-        serve(notes, lambda: Configured(asked, serving), serving.stop)
+        serving = Serving(notes.pushed, heart.pulse)
+        serve(notes, heart, lambda: Configured(asked, serving), serving.stop)
     return 0
 
 

@@ -132,11 +132,11 @@ class Overview:
 class Pulse:
     """What a daemon's scheduler says of itself.
 
-    `beat_s` is how long ago it was last awake; `begun` is when it last began a run, which may
-    be under way (`running`) or over.
+    `beat_s` is how long ago it was last awake. `begun` is when the last whole run was, over or
+    not; `running_since` is that of any run that is under way, one for what was pushed, too.
     """
 
     beat_s: float
     next_run: datetime
     begun: datetime | None = None
-    running: bool = False
+    running_since: datetime | None = None

@@ -2,12 +2,12 @@
 
 import ipaddress
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -40,36 +40,37 @@ _HEADERS: Final = {
 _RETRY_AFTER_S: Final = 30
 
 
-class Sources(Protocol):
-    """Where the operator's side has it from; each may be called by several threads at once."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the operator's side has it from; each may be called by several threads at once.
 
-    def overview(self) -> Overview:
-        """Read how things stand (SyncdError where the store can't be read)."""
+    `overview` reads how things stand (SyncdError where the store can't be read). `pulse` asks the
+    scheduler, and is None where there is none yet. `pushes` counts what came in since the process
+    began, by place and result.
+    """
 
-    def pulse(self) -> Pulse | None:
-        """Ask the scheduler; None where there is none in this process."""
-
-    def pushes(self) -> Mapping[tuple[str, str], int]:
-        """Return what came in since the process began, by place and result."""
+    overview: Callable[[], Overview]
+    pulse: Callable[[], Pulse | None]
+    pushes: Callable[[], Mapping[tuple[str, str], int]]
 
 
-Expose = Callable[[Overview, Pulse | None, Mapping[tuple[str, str], int], datetime], bytes]
+Exposition = Callable[[Overview, Pulse | None, Mapping[tuple[str, str], int]], bytes]
 """What makes the metrics' text of all that."""
 
 
 def application(
     sources: Sources,
     *,
-    expose: Expose,
+    metrics: Exposition,
     metrics_type: str,
     now: Callable[[], datetime],
-    names: Collection[str] = (),
+    names: Iterable[str] = (),
 ) -> ASGIApp:
     """Return the application.
 
     `names` are those under which it may be asked for, beside `localhost` and any address.
     """
-    answers = _Answers(sources, expose, metrics_type, now)
+    answers = _Answers(sources, metrics, metrics_type, now)
     router = Router(
         [
             Route("/", answers.page),
@@ -80,15 +81,19 @@ def application(
         redirect_slashes=False,
         default=PlainTextResponse("There is nothing here.\n", HTTPStatus.NOT_FOUND),
     )
-    return _Guarded(router, frozenset(names) | {"localhost"})
+    return _Guarded(router, frozenset(name.lower() for name in names) | {"localhost"})
 
 
 class _Answers:
     def __init__(
-        self, sources: Sources, expose: Expose, metrics_type: str, now: Callable[[], datetime]
+        self,
+        sources: Sources,
+        metrics: Exposition,
+        metrics_type: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._sources = sources
-        self._expose = expose
+        self._exposition = metrics
         self._metrics_type = metrics_type
         self._now = now
 
@@ -116,7 +121,7 @@ class _Answers:
         if isinstance(found, SyncdError):
             return PlainTextResponse(f"{found}\n", _status(found))
         sources = self._sources
-        text = self._expose(found, sources.pulse(), sources.pushes(), self._now())
+        text = self._exposition(found, sources.pulse(), sources.pushes())
         return Response(text, headers={"Content-Type": self._metrics_type})
 
     async def health(self, _: Request) -> Response:

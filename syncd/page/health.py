@@ -34,7 +34,7 @@ def problems(
         found.append(Problem("store", f"{overview} {overview.hint}".strip()))
     if pulse is not None:
         found += _of_scheduler(pulse, now)
-        if isinstance(overview, Overview) and not pulse.running:
+        if isinstance(overview, Overview) and pulse.running_since is None:
             found += _of_runs(overview.run_ended, pulse, now)
     return tuple(found)
 
@@ -43,8 +43,9 @@ def _of_scheduler(pulse: Pulse, now: datetime) -> list[Problem]:
     if pulse.beat_s > BEAT_S:
         words = f"The scheduler was last awake {pulse.beat_s:.0f} seconds ago: restart syncd."
         return [Problem("scheduler", words)]
-    if pulse.running and pulse.begun is not None and now - pulse.begun > LONGEST_RUN:
-        words = f"The run that began at {pulse.begun:%Y-%m-%d %H:%M} UTC is still under way."
+    since = pulse.running_since
+    if since is not None and now - since > LONGEST_RUN:
+        words = f"The run that began at {since:%Y-%m-%d %H:%M} UTC is still under way."
         return [Problem("run", words)]
     return []
 

@@ -30,6 +30,9 @@ from syncd.wire.email_service import (
 
 log = structlog.get_logger()
 
+EMAIL: Final = "/planfix/email"
+LIST_EVENTS: Final = "/list-events"
+
 _THIS_MACHINE: Final = {"127.0.0.1", "::1"}
 _RETRY_AFTER_S: Final = 60
 _WRONG_TOKEN: Final = Refused("authToken not accepted")
@@ -68,8 +71,8 @@ def application(
 
     return Router(
         [
-            Route("/planfix/email", place(pushes, from_planfix)),
-            Route("/list-events", place(lists, from_list)),
+            Route(EMAIL, place(pushes, from_planfix)),
+            Route(LIST_EVENTS, place(lists, from_list)),
             *more,
         ],
         redirect_slashes=False,  # a sender who is redirected may turn its POST into a GET

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from syncd.metrics import NAMES, Reading, exposition
+from syncd.metrics import NAMES, exposition
 from tests.docs.pages import ROOT
-from tests.page.samples import BAD_DAY, NOW, PULSE, PUSHES
+from tests.page.samples import BAD_DAY, PULSE, PUSHES
 from tests.promtool import promtool
 
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -41,7 +41,7 @@ def queries() -> Iterator[str]:
 
 
 def series() -> set[str]:
-    text = exposition(Reading(overview=BAD_DAY, now=NOW, pulse=PULSE, pushes=PUSHES)).decode()
+    text = exposition(BAD_DAY, PULSE, PUSHES).decode()
     return {
         sample.name
         for family in text_string_to_metric_families(text)
@@ -51,7 +51,7 @@ def series() -> set[str]:
 
 def labels_of(name: str) -> dict[str, set[str]]:
     """Return the values that each label of a series has."""
-    text = exposition(Reading(overview=BAD_DAY, now=NOW, pulse=PULSE, pushes=PUSHES)).decode()
+    text = exposition(BAD_DAY, PULSE, PUSHES).decode()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import errors
 from syncd.core.report import PRECEDENCE
-from syncd.metrics import Reading, exposition
+from syncd.metrics import exposition
 from tests.docs.pages import ROOT, first_cells, section
-from tests.page.samples import BAD_DAY, NOW, PULSE, PUSHES
+from tests.page.samples import BAD_DAY, PULSE, PUSHES
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
@@ -29,7 +29,7 @@ def test_every_metric_is_explained_as_it_is() -> None:
             if line.startswith("| `")]  # fmt: skip
     told = [tuple(cell.strip().replace("`", "") for cell in row) for row in rows]
 
-    text = exposition(Reading(overview=BAD_DAY, now=NOW, pulse=PULSE, pushes=PUSHES)).decode()
+    text = exposition(BAD_DAY, PULSE, PUSHES).decode()
     shown = [
         # A counter's family goes without the end of its series' name.
         (

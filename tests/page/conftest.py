@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from syncd.core.overview import Overview, Pulse
 from syncd.errors import SyncdError
-from syncd.page.app import application
+from syncd.metrics import CONTENT_TYPE, exposition
+from syncd.page.app import Sources, application
 from tests.page.samples import BAD_DAY, NOW, PULSE, PUSHES
 
 HOME = "http://127.0.0.1:8788"
@@ -36,12 +37,13 @@ class Shown:
 
 
 def app(shown: Shown | None = None) -> ASGIApp:
+    shown = shown or Shown()
     return application(
-        shown or Shown(),
-        expose=lambda *_: b"a_metric 1\n",
-        metrics_type="text/plain; version=1.0.0",
+        Sources(shown.overview, shown.pulse, shown.pushes),
+        metrics=exposition,
+        metrics_type=CONTENT_TYPE,
         now=lambda: NOW,
-        names=["syncd-host"],
+        names=["Syncd-Host"],
     )
 
 

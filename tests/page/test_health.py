@@ -12,6 +12,7 @@ from tests.page.samples import NOW, PULSE
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 IDLE = replace(PULSE, begun=NOW - 4 * MINUTE)
+RUNNING = replace(IDLE, running_since=NOW - 4 * MINUTE)
 
 
 def names(overview: Overview | TemporaryError, pulse: Pulse | None) -> list[str]:
@@ -25,9 +26,9 @@ def names(overview: Overview | TemporaryError, pulse: Pulse | None) -> list[str]
         (None, replace(IDLE, begun=None)),
         (NOW - 5 * HOUR, replace(IDLE, begun=NOW - 5 * HOUR - MINUTE)),
         (NOW - 5 * MINUTE, IDLE),
-        (None, replace(IDLE, running=True)),
-        (NOW - 5 * HOUR, replace(IDLE, running=True)),
-        (None, replace(IDLE, running=True, begun=NOW - LONGEST_RUN)),
+        (None, RUNNING),
+        (NOW - 5 * HOUR, RUNNING),
+        (None, replace(RUNNING, running_since=NOW - LONGEST_RUN)),
         (NOW, replace(IDLE, beat_s=BEAT_S)),
     ],
     ids=[
@@ -44,7 +45,7 @@ def test_a_scheduler_that_sleeps_too_long_is_dead() -> None:
 
 
 def test_a_run_that_never_ends_is_told() -> None:
-    stuck = replace(IDLE, running=True, begun=NOW - LONGEST_RUN - MINUTE)
+    stuck = replace(RUNNING, running_since=NOW - LONGEST_RUN - MINUTE)
 
     assert names(Overview(run_ended=NOW - 25 * HOUR), stuck) == ["run"]
 

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from syncd.core.overview import LinkOverview, Overview, Waiting
 from syncd.core.plan import Finding, Guard
 from syncd.errors import TemporaryError
+from syncd.metrics import CONTENT_TYPE
 from tests.page.conftest import Shown, asking
 from tests.page.samples import BAD_DAY, CUSTOMERS, GOOD_DAY, NEWSLETTER, NOW, PULSE
 
@@ -130,7 +131,7 @@ def test_each_link_says_how_it_stands() -> None:
 
 
 def test_the_daemon_says_when_it_runs_next_or_that_it_runs_now() -> None:
-    running = replace(PULSE, running=True)
+    running = replace(PULSE, running_since=PULSE.begun)
 
     assert "The next one is due at 14:16 UTC (in 11 minutes)." in words(ask())
     assert "A run is under way since 14:01 UTC." in words(ask(shown=Shown(beat=running)))
@@ -323,11 +324,11 @@ def test_a_fault_of_ours_is_an_answer_and_a_traceback_in_the_log() -> None:
     assert [(line["event"], line["log_level"]) for line in logs] == [("page.failed", "error")]
 
 
-def test_the_metrics_are_those_that_were_handed_in() -> None:
+def test_the_metrics_are_told_as_prometheus_wants_them() -> None:
     reply = ask("/metrics")
 
-    assert reply.text == "a_metric 1\n"
-    assert reply.headers["content-type"] == "text/plain; version=1.0.0"
+    assert 'syncd_link_pairs{link="customers"} 1790.0\n' in reply.text
+    assert reply.headers["content-type"] == CONTENT_TYPE
 
 
 def test_health_is_json_that_a_machine_can_read() -> None:

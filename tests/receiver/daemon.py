@@ -36,12 +36,15 @@ class Daemon:
     def __init__(self, scene: Scene) -> None:
         self._process = scene.start()
         self.told: list[dict[str, Any]] = []
-        self.port = 0
+        self.port = self.admin_port = 0
 
     def __enter__(self) -> Self:
-        while self.hear("server.started")["server"] != "listen":
-            pass
-        self.port = self.told[-1]["port"]
+        while not (self.port and self.admin_port):
+            told = self.hear("server.started")
+            if told["server"] == "listen":
+                self.port = told["port"]
+            else:
+                self.admin_port = told["port"]
         return self
 
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
@@ -78,6 +81,12 @@ class Daemon:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    # An operator.
+
+    def look(self, path: str = "/") -> httpx.Response:
+        """Ask the operator's side."""
+        return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=30)
 
     # Planfix.
 

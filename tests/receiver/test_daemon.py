@@ -135,7 +135,7 @@ def test_sighup_changes_tokens_under_an_open_socket(scene: Scene) -> None:
 
     assert before.json() == here.json() == {"error": "authToken not accepted"}
     assert after.json()["success"] is True
-    assert (events.count("server.started"), events.count("server.stopped")) == (1, 0)
+    assert (events.count("server.started"), events.count("server.stopped")) == (2, 0)
 
 
 def create(token: str) -> bytes:
