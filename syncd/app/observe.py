@@ -8,12 +8,14 @@ from typing import Final
 import structlog
 
 from syncd.app.apply import DAY, latches_of, stamp
+from syncd.app.reports import sight
 from syncd.app.world import OpenLink
 from syncd.core.address import AddressKey
 from syncd.core.events import Event, Learned, What
 from syncd.core.pairs import NewLatch, Pair, Sighting
 from syncd.core.people import ContactId, Member, MemberStatus
 from syncd.core.plan import Loses, Op
+from syncd.core.pushes import Reported
 from syncd.engine.news import News, news_of
 from syncd.engine.sightings import compare
 from syncd.errors import StoppedError
@@ -41,7 +43,8 @@ class Observation:
     `read` counts its members, None where it can't be read. `empty`: it has nobody, though pairs
     were active. `waiting` is what must wait for a person, since it is too much at once:
     `vanished` and `returned` count it. `lost` are those whom the list has lost in the last 24
-    hours without anybody's approval; they count like removals.
+    hours without anybody's approval; they count like removals. `reports` is what the service of
+    a list that can't be read told.
     """
 
     read: int | None = None
@@ -50,6 +53,7 @@ class Observation:
     vanished: int = 0
     returned: int = 0
     lost: int = 0
+    reports: tuple[Reported, ...] = ()
 
 
 def observe(
@@ -62,7 +66,7 @@ def observe(
     keep: bool,
     stop: Callable[[], bool],
 ) -> Observation:
-    """Read a list that can be read, and keep what follows for people's consent.
+    """Read a list, or what its service told, and keep what follows for people's consent.
 
     `allowance` is how many more removals the link's limit has room for: members who vanished,
     and returns that nothing proves, count against it, and over it all of them wait. `approved`
@@ -76,10 +80,12 @@ def observe(
     """
     store, number = open_link.store, open_link.number
     lost = store.events.count(number, What.VANISHED.value, stamp(-DAY))
-    if not open_link.backend.capabilities.can_read:
-        store.sightings.clear()
+    read: int | None = None
+    reports: tuple[Reported, ...] = ()
+    if open_link.backend.capabilities.can_read:
+        read = _read(open_link, list_id, keep=keep, stop=stop)
+    elif not (reports := sight(open_link)):
         return Observation(lost=lost)
-    read = _read(open_link, list_id, keep=keep, stop=stop)
     sorting = _Sorting(open_link, restore=restore, approved=approved)
     vanished, returned = sorting.vanished, sorting.returned
     missed = len(vanished) + sorting.missed
@@ -99,7 +105,7 @@ def observe(
     )
     if sorting.learned.events:
         log.info("list.news", **Counter(event.what.value for event in sorting.learned.events))
-    return Observation(read, empty, waiting, missed, len(returned), lost)
+    return Observation(read, empty, waiting, missed, len(returned), lost, reports)
 
 
 def _read(

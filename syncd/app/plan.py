@@ -15,6 +15,7 @@ from syncd.core.link import ACCOUNT, NewSubscribers, Vanished
 from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import End, Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
+from syncd.core.pushes import Reported
 from syncd.core.report import PlannedOperation
 from syncd.engine.consent import Latches, left_elsewhere, spread
 from syncd.engine.guard import Tally, Verdict, judge
@@ -38,6 +39,7 @@ class LinkPlan:
     list_read: int | None = None
     latch_met: int = 0
     operations: tuple[PlannedOperation, ...] | None = None
+    reports: tuple[Reported, ...] = ()
 
 
 def plan_link(
@@ -92,7 +94,7 @@ def plan_link(
             empty=seen.empty,
         )
         plan = planner.judged(draft, tally, keep_operations=dry_run)
-    plan.list_read = seen.read
+    plan.list_read, plan.reports = seen.read, seen.reports
     return plan
 
 

@@ -225,6 +225,8 @@ def _apply(
             _report_applied(applier.applied, report)
     if not report.stopped:
         open_link.store.links.ran(open_link.number)
+        if plan.reports:
+            open_link.store.reports.settle(open_link.number, plan.reports, run=open_link.run)
     if report.certified:
         open_link.snapshot.drop_absent()
 

@@ -1,6 +1,6 @@
 """What others push to us: Planfix's lists, and what list services report of their members."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncd.core.address import AddressKey
 from syncd.core.link import Link, Selection
@@ -37,9 +37,14 @@ class Reported:
 
     `member.status` is active or unsubscribed, `member.since` the moment the report came.
     `contact` is the one paired with the member, `old_key` what they moved from, empty where
-    they did not.
+    they did not. `joined`: they subscribed, for all we know by themselves.
     """
 
     contact: ContactId | None
     member: Member
     old_key: AddressKey
+    joined: bool = False
+
+    def of(self, contact: ContactId) -> "Reported":
+        """Return the report as one of a contact's member."""
+        return replace(self, contact=contact)

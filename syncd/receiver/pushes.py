@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from syncd.core.address import clean, key_of
-from syncd.core.link import Link
-from syncd.core.people import MemberStatus
+from syncd.core.link import Link, LinkNumber
 from syncd.wire.email_service import (
     Accepted,
     Change,
@@ -25,6 +24,7 @@ from syncd.wire.email_service import (
 
 if TYPE_CHECKING:
     from syncd.store.pushes import PushBatch
+    from syncd.store.reports import ReportBatch
 
 Answer = Accepted | Refused
 Effect = Callable[["PushBatch"], Answer]
@@ -95,16 +95,31 @@ def reported(
     report: MemberReport, backends: Sequence[str], links: Sequence[Link], *, at: datetime
 ) -> Effect:
     """Return what a list service's report of a member does; `links` are the config's."""
-    left = report.change is Change.DELETE
-    status = MemberStatus.UNSUBSCRIBED if left else MemberStatus.ACTIVE
 
     def effect(batch: "PushBatch") -> Answer:
         for backend in backends:
-            link = batch.link_of(backend, report.list_id, links)
-            if link is not None:
-                old_key = key_of(report.old_address)
-                batch.report(link, report.person, status, at=at, old_key=old_key)
+            found = batch.reports.link_of(backend, report.list_id, links)
+            if found is not None:
+                _keep(report, *found, at, batch.reports)
                 return Accepted()
         return UNKNOWN_LIST
 
     return effect
+
+
+def _keep(
+    report: MemberReport,
+    link: LinkNumber,
+    latched_in: LinkNumber,
+    at: datetime,
+    batch: "ReportBatch",
+) -> None:
+    match report.change:
+        case Change.DELETE:
+            batch.left(link, latched_in, report.person, at=at)
+        case Change.ADD:
+            batch.joined(link, report.person, at=at)
+        case Change.UPDATE:
+            batch.changed(link, report.person, old_key=key_of(report.old_address), at=at)
+        case never:
+            assert_never(never)

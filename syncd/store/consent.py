@@ -247,3 +247,16 @@ def _lift(
     if ended:  # the numbers of latches that ended may be given again
         raw.execute("UPDATE link SET latch_met = 0")
     return ended
+
+
+def leave(
+    raw: sqlite3.Connection, link: LinkNumber, latched_in: LinkNumber,
+    latches: Sequence[NewLatch], hashed: Callable[[AddressKey], bytes], *, run: str, at: str,
+) -> None:  # fmt: skip
+    """Latch somebody who left a list, and remember that their addresses were seen off it."""
+    _latch(raw, latched_in, latches, hashed, run=run, at=at)
+    raw.executemany(
+        "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, '', ?)"
+        " ON CONFLICT (link, key_hash) DO UPDATE SET at = excluded.at",
+        [(link, hashed(latch.key), at) for latch in latches if latch.key is not None],
+    )

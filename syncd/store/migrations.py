@@ -112,6 +112,10 @@ UPDATE pushed_list SET link = name || ' (' || id || ')';
 DROP INDEX pushed_list_open;
 CREATE UNIQUE INDEX pushed_list_link ON pushed_list (link) WHERE ended IS NULL
 """,
+    # 6: a report of somebody who subscribed is told from one of a change.
+    """
+ALTER TABLE reported ADD COLUMN joined BOOLEAN NOT NULL DEFAULT 0
+""",
     # 6: what reading a list came to, until one of its pairs is written.
     """
 CREATE TABLE compared (link INTEGER NOT NULL, edition VARCHAR NOT NULL, members INTEGER NOT NULL,

@@ -44,6 +44,11 @@ SELECT key, contact, address, first, last, status, reference FROM pair
 """
 _PAGE: Final = 2000
 
+_OF_MEMBER: Final = """
+SELECT key, contact, address, first, last, status, reference FROM pair
+ WHERE link = ? AND (contact = ? OR key = ?) ORDER BY contact IS ? DESC LIMIT 1
+"""
+
 _ABSENT: Final = """
 SELECT c.id FROM contact c WHERE c.selection = ? AND c.page IS NULL
    AND EXISTS (SELECT 1 FROM pair p WHERE p.link = ? AND p.contact = c.id) ORDER BY c.id
@@ -109,6 +114,13 @@ class Pairs:
         contact, address, found, first, last, status, reference = rows[0]
         person = Person(address, found, first, last)
         return ContactId(contact), Pair(person, MemberStatus(status), reference)
+
+    def of_member(
+        self, link: LinkNumber, contact: ContactId | None, key: AddressKey
+    ) -> Known | None:
+        """Return the pair of a contact, or else the one that has an address."""
+        rows = self._database.rows(_OF_MEMBER, (link, contact, key, contact))
+        return Known._make(rows[0]) if rows else None
 
     def keys_of(self, link: LinkNumber, contacts: Sequence[ContactId]) -> list[AddressKey]:
         """Return the addresses that contacts have now, or their members had in a link."""

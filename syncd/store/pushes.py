@@ -1,26 +1,25 @@
-"""What was pushed to us: Planfix's lists with their contacts, and what list services report.
+"""What Planfix pushed to us: its lists, with their contacts.
 
 A pushed list's contacts are those of a selection of its own, all on page 1: what a sweep reads
 from other selections, Planfix tells of this one. A change that says nothing new writes nothing.
 """
 
-import json
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import chain, count
 from typing import Final
 
-from syncd.core.address import NO_KEY, AddressKey, fault_of
-from syncd.core.link import Link, LinkNumber, Selection
-from syncd.core.people import Contact, ContactId, Member, MemberStatus, Person
-from syncd.core.pushes import PushedList, Reported
+from syncd.core.address import fault_of
+from syncd.core.link import Selection
+from syncd.core.people import Contact, ContactId
+from syncd.core.pushes import PushedList
 from syncd.ports import ListId
+from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
-
-_PAGE: Final = 2000
+from syncd.store.reports import ReportBatch
 
 _FIND_SELECTION: Final = "SELECT id FROM selection WHERE account = ? AND target = ?"
 
@@ -48,26 +47,13 @@ WHERE contact.page IS NULL OR contact.address <> excluded.address
 OR contact.first <> excluded.first OR contact.last <> excluded.last
 """
 
-# Where an address was met before, what was known of its member stays known.
-_REPORT: Final = """
-INSERT INTO reported (link, key, contact, address, first, last, status, since, old_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (link, key) DO UPDATE SET contact = COALESCE(excluded.contact, reported.contact),
-address = excluded.address, first = excluded.first, last = excluded.last,
-status = excluded.status, since = excluded.since,
-old_key = iif(reported.old_key <> '', reported.old_key, excluded.old_key)
-WHERE reported.address <> excluded.address OR reported.first <> excluded.first
-OR reported.last <> excluded.last OR reported.status <> excluded.status
-OR reported.contact IS NOT COALESCE(excluded.contact, reported.contact)
-OR (reported.old_key = '' AND excluded.old_key <> '')
-"""
-
 
 class Pushes:
     """The pushes of a store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, consent: ConsentStore) -> None:
         self._database = database
+        self._consent = consent
 
     def lists(self) -> list[PushedList]:
         """Return every list that Planfix ever made on us, the oldest first."""
@@ -86,31 +72,6 @@ class Pushes:
                 "UPDATE pushed_list SET ended = ? WHERE link = ? AND ended IS NULL", (at, link)
             )
 
-    def reported(self, link: LinkNumber) -> Iterator[Reported]:
-        """Yield what a link's list service reported since it was settled last, by key."""
-        after = ""
-        while page := self._database.rows(
-            "SELECT key, contact, address, first, last, status, since, old_key FROM reported"
-            " WHERE link = ? AND key > ? ORDER BY key LIMIT ?",
-            (link, after, _PAGE),
-        ):
-            for key, contact, address, first, last, status, since, old_key in page:
-                person = Person(address, AddressKey(key), first, last)
-                member = Member("", person, MemberStatus(status), since)
-                yield Reported(contact, member, AddressKey(old_key))
-            after = page[-1][0]
-
-    def settled(self, link: LinkNumber, reports: Iterable[Reported]) -> None:
-        """Erase reports that were read and need nothing more.
-
-        What the service said of a member after they were read stays for the next run.
-        """
-        with self._database.transaction() as raw:
-            raw.executemany(
-                "DELETE FROM reported WHERE link = ? AND key = ? AND since = ?",
-                [(link, each.member.person.key, each.member.since) for each in reports],
-            )
-
     @contextmanager
     def batch(self, account: str) -> Iterator["PushBatch"]:
         """Commit what is taken in inside, all of it or nothing.
@@ -120,16 +81,18 @@ class Pushes:
         Raises:
             TemporaryError: the disk is full, or a run holds the file too long.
         """
+        hashed = self._consent.hashed  # before the transaction: its first use is one of its own
         with self._database.transaction() as raw:
-            batch = PushBatch(raw, account)
+            batch = PushBatch(raw, account, ReportBatch(raw, hashed))
             yield batch
             batch.write()
 
 
 class PushBatch:
-    """Several pushes in one transaction."""
+    """Several pushes in one transaction; `reports` takes those of list services."""
 
-    def __init__(self, raw: sqlite3.Connection, account: str) -> None:
+    def __init__(self, raw: sqlite3.Connection, account: str, reports: ReportBatch) -> None:
+        self.reports = reports
         self._raw = raw
         self._account = account
         self._selections: dict[tuple[str, str], int | None] = {}
@@ -227,81 +190,6 @@ class PushBatch:
             known = self._raw.execute(_FIND_SELECTION, name).fetchone()
         return int(known[0])
 
-    def link_of(self, backend: str, list_id: ListId, links: Sequence[Link]) -> LinkNumber | None:
-        """Return the link that feeds a backend's list; None where there is none.
-
-        `links` are the config's; those that Planfix pushed are known here. A link whose list the
-        config names, and which no run has met, is remembered.
-        """
-        written = _spellings(list_id)
-        for link in links:
-            if link.backend != backend:
-                continue
-            if link.list_id is not None:
-                if str(link.list_id) == str(list_id):
-                    return self._remembered(link)
-                continue
-            found = self._raw.execute(
-                "SELECT id FROM link WHERE name = ? AND list_id IN (?, ?)", (link.name, *written)
-            ).fetchone()
-            if found is not None:
-                return LinkNumber(found[0])
-        found = self._raw.execute(
-            "SELECT link.id FROM pushed_list"
-            " JOIN selection ON selection.target = ? || pushed_list.id"
-            " JOIN link ON link.selection = selection.id"
-            " WHERE pushed_list.backend = ? AND link.list_id IN (?, ?)",
-            (Selection.pushed("").target, backend, *written),
-        ).fetchone()
-        return LinkNumber(found[0]) if found is not None else None
-
-    def _remembered(self, link: Link) -> LinkNumber:
-        # Its first run gives it scope and selection, as to any link without pairs.
-        self._raw.execute(
-            "INSERT INTO link (name, scope, selection, asked) VALUES (?, '', 0, 0)"
-            " ON CONFLICT (name) DO NOTHING",
-            (link.name,),
-        )
-        found = self._raw.execute("SELECT id FROM link WHERE name = ?", (link.name,)).fetchone()
-        return LinkNumber(found[0])
-
-    def report(
-        self,
-        link: LinkNumber,
-        person: Person,
-        status: MemberStatus,
-        *,
-        at: datetime,
-        old_key: AddressKey = NO_KEY,
-    ) -> None:
-        """Remember what a list service says of a member; `old_key` where they moved from."""
-        contact = None
-        if old_key != NO_KEY:
-            contact = self._paired(link, old_key)
-            # One who moved twice since the last run comes from where they were first.
-            earlier = self._raw.execute(
-                "DELETE FROM reported WHERE link = ? AND key = ? RETURNING contact, old_key",
-                (link, old_key),
-            ).fetchone()
-            if earlier is not None:
-                contact = earlier[0] if contact is None else contact
-                old_key = earlier[1] or old_key
-            if old_key == person.key:
-                old_key = NO_KEY
-        if contact is None:
-            contact = self._paired(link, person.key)
-        self._raw.execute(
-            _REPORT,
-            (link, person.key, contact, person.address, person.first, person.last, status.value,
-             _stamp(at), old_key),
-        )  # fmt: skip
-
-    def _paired(self, link: LinkNumber, key: AddressKey) -> int | None:
-        found = self._raw.execute(
-            "SELECT contact FROM pair WHERE link = ? AND key = ?", (link, key)
-        ).fetchone()
-        return None if found is None else int(found[0])
-
 
 def _row(selection: int, contact: Contact) -> tuple[object, ...]:
     person = contact.person
@@ -313,8 +201,3 @@ def _row(selection: int, contact: Contact) -> tuple[object, ...]:
 
 def _stamp(at: datetime) -> str:
     return at.isoformat(timespec="microseconds")
-
-
-def _spellings(list_id: ListId) -> tuple[str, str]:
-    """Return how a list's id may stand in the store: services write theirs with quotes or not."""
-    return json.dumps(str(list_id)), str(list_id)

@@ -14,6 +14,7 @@ from syncd.store.journal import Journal
 from syncd.store.links import Links
 from syncd.store.pairs import Pairs
 from syncd.store.pushes import Pushes
+from syncd.store.reports import Reports
 from syncd.store.runs import Runs
 from syncd.store.sightings import Sightings
 from syncd.store.sms import Outbox
@@ -37,7 +38,8 @@ class Store:
         self.stories = Stories(self._database)
         self.outbox = Outbox(self._database)
         self.alerts = AlertWindows(self._database)
-        self.pushes = Pushes(self._database)
+        self.pushes = Pushes(self._database, self.consent)
+        self.reports = Reports(self._database)
 
     def snapshot(self, account: str, selection: Selection) -> Snapshot:
         """Return the snapshot of a selection of an account."""

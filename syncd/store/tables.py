@@ -346,3 +346,4 @@ class ReportedRow(SQLModel, table=True):
     status: str
     since: str
     old_key: str
+    joined: bool = False  # they subscribed, for all we know by themselves
