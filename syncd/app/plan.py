@@ -149,7 +149,8 @@ class _Planner:
         for step in self._steps(rows):
             match step:
                 case Operation():
-                    self.well.discard(subject(step))
+                    if self.well:
+                        self.well.discard(subject(step))
                     if self._rests(step):
                         self._resting.add(step.contact)
                         continue
@@ -222,8 +223,9 @@ class _Planner:
         if approved:
             return
         self.removals += operation.op is Op.REMOVE
-        for loss in operation.loses:
-            self.losing[loss] += 1
+        if operation.loses:  # flags are slow to walk
+            for loss in operation.loses:
+                self.losing[loss] += 1
 
     def judged(self, draft: "Draft", tally: Tally, *, keep_operations: bool) -> LinkPlan:
         """Judge the draft, withhold what must wait, and carry out what needs no call."""

@@ -3,8 +3,9 @@
 The journal is the audit too: an operation that has ended stays as its story.
 """
 
+import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -51,6 +52,7 @@ READ: Final = (
 """What `entry_of` takes."""
 _FOR_PLANFIX: Final = "op IN ('planfix_update', 'planfix_create', 'consent')"
 _SUBJECT: Final = "link = ? AND contact = ? AND key = ? AND planfix = ?"
+_AMONG: Final = "(SELECT value FROM json_each(?))"
 _CHUNK: Final = 500
 _WITHHELD_RUNS: Final = 3
 _KEPT: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
@@ -262,19 +264,18 @@ class Journal:
 
     def send(self, entries: Sequence[Entry], *, at: str) -> None:
         """Mark operations as sent in one call, before the call."""
-        batch = entries[0].id
         with self._database.transaction() as raw:
-            raw.executemany(
-                "UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id = ?",
-                [(batch, at, entry.id) for entry in entries],
+            raw.execute(
+                f"UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id IN {_AMONG}",
+                (entries[0].id, at, _ids(entries)),
             )
 
     def drop(self, entries: Sequence[Entry], why: str, *, at: str) -> None:
         """Give up operations that were never sent."""
         with self._database.transaction() as raw:
-            raw.executemany(
-                "UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id = ?",
-                [(why, at, entry.id) for entry in entries],
+            raw.execute(
+                f"UPDATE operation SET state = 'dropped', error = ?, at = ? WHERE id IN {_AMONG}",
+                (why, at, _ids(entries)),
             )
 
     def wait(self, link: LinkNumber, entry: Entry, why: str, *, at: str) -> None:
@@ -302,9 +303,12 @@ class Journal:
         one serves for all further failures.
         """
         with self._database.transaction() as raw:
+            alike: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
+            for e in ended:
+                alike[_state(e).value, e.error].append(e.entry)
             raw.executemany(
-                "UPDATE operation SET state = ?, error = ?, at = ? WHERE id = ?",
-                [(_state(e).value, e.error, at, e.entry.id) for e in ended],
+                f"UPDATE operation SET state = ?, error = ?, at = ? WHERE id IN {_AMONG}",
+                [(*end, at, _ids(entries)) for end, entries in alike.items()],
             )
             raw.executemany(
                 "UPDATE operation SET contact = ? WHERE id = ?",
@@ -403,6 +407,11 @@ class Journal:
                 (audit_before,),
             )
             raw.execute("DELETE FROM event WHERE at < ?", (audit_before,))
+
+
+def _ids(entries: Iterable[Entry]) -> str:
+    """Return what `_AMONG` takes: one statement for a batch costs less than one for each."""
+    return json.dumps([entry.id for entry in entries])
 
 
 def _state(ended: Ended) -> State:
