@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -11,8 +12,11 @@ from structlog.testing import capture_logs
 
 from bench.figures import Figure
 from bench.planfix import PAGE, Planfix, planfix
+from bench.receiver import TOKEN, receiver
 from bench.world import timed_run, world_in
 from syncd.app.world import World
+from syncd.core.people import ContactId
+from syncd.ports import Entry
 
 
 def figures(contacts: int, rounds: int) -> list[Figure]:
@@ -24,13 +28,17 @@ def figures(contacts: int, rounds: int) -> list[Figure]:
             quiet = [_beside(side, world) for _ in range(rounds)]
             together = [_changed(side, world, spread=False) for _ in range(rounds)]
             spread = [_changed(side, world, spread=True) for _ in range(rounds)]
+            read = [_after_a_change(side, world) for _ in range(rounds)]
             calls, lines, pages = _counts(side, world)
+        unread = _unread(side, Path(folder) / "unread", rounds)
         opening = [_opening(side, place) for _ in range(3)]
     of = f"{contacts:,} contacts"
     return [
         Figure(f"calls of a run without changes, {of} ({pages} pages)", pages, [calls]),
         Figure("log lines of it", pages + 5, [lines]),
         Figure(f"CPU of a run without changes / parsing, {of}", 0.6, quiet),
+        Figure("the same, where the list can't be read", 0.6, unread),
+        Figure("the same, where the list must be read again", None, read),
         Figure(f"CPU of a run with 1 % changed, side by side / parsing, {of}", 0.8, together),
         Figure(f"CPU of a run with 1 % changed, one a page / parsing, {of}", 0.8, spread),
         Figure(f"CPU of the first run / parsing, {of}", 3.2, firsts),
@@ -63,6 +71,30 @@ def _first(side: Planfix, folder: Path) -> float:
 def _changed(side: Planfix, world: World, *, spread: bool) -> float:
     side.edit(spread=spread)
     return _beside(side, world)
+
+
+def _after_a_change(side: Planfix, world: World) -> float:
+    """Measure a run in which the list is read, since a member came to the same values anew."""
+    backend = world.open_backend("news")
+    list_id = backend.ensure_list("Customers")
+    member = next(iter(backend.read(list_id)))
+    for name in (f"{member.person.first}!", member.person.first):
+        entry = Entry(ContactId(0), replace(member.person, first=name))
+        backend.upsert(list_id, [entry], known=True)
+    backend.close()
+    return _beside(side, world)
+
+
+def _unread(side: Planfix, folder: Path, rounds: int) -> list[float]:
+    """Measure runs without changes beside a service that takes people and shows nobody."""
+    folder.mkdir()
+    with receiver(str(folder)) as port:
+        url = f"http://127.0.0.1:{port}/planfix/email"
+        keys = f'type = "planfix-json"\nurl = "{url}"\ntoken = "{TOKEN}"'
+        (folder / "ours").mkdir()
+        with world_in(folder / "ours", side, list_keys=keys) as world:
+            timed_run(world)
+            return [_beside(side, world) for _ in range(rounds)]
 
 
 def _opening(side: Planfix, folder: Path) -> float:

@@ -30,7 +30,7 @@ from syncd.wire.email_service import (
     read_reply,
 )
 
-_TOKEN = "token-of-the-bench"
+TOKEN = "token-of-the-bench"
 _SENDERS = 64
 _CONTACTS = 5000
 _DONE = encode_reply(Accepted())
@@ -40,7 +40,7 @@ _BLOCK = bytes(4096)
 def figures(rounds: int, seconds: float) -> list[Figure]:
     """Push for a while from one sender and from many, and write to the disk in between."""
     one, many = [], []
-    with tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder, _receiver(folder) as port:
+    with tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder, receiver(folder) as port:
         pushes = _pushes(port)
         sync_s = _seconds_of_sync(Path(folder), seconds)
         for _ in range(rounds):
@@ -56,7 +56,7 @@ def figures(rounds: int, seconds: float) -> list[Figure]:
 
 
 @contextmanager
-def _receiver(folder: str) -> Iterator[int]:
+def receiver(folder: str) -> Iterator[int]:
     """Yield the port of a receiver in a process of its own."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -71,7 +71,7 @@ def _receiver(folder: str) -> Iterator[int]:
 
 def _serve(pipe: Connection, folder: str) -> None:
     intake = Intake(lambda: Store(Path(folder) / "syncd.db"), "bench", stored=lambda: None)
-    pushes, lists = Tokens([Token(_TOKEN, "news")]), Tokens([])
+    pushes, lists = Tokens([Token(TOKEN, "news")]), Tokens([])
     app = application(intake=intake, pushes=pushes, lists=lists, links=(), taken={})
     server = Server(app, key="listen", host="127.0.0.1", port=0)
     intake.start()
@@ -102,7 +102,7 @@ def _pushes(port: int) -> Iterator[bytes]:
 
 
 def _http(request: Request) -> bytes:
-    body = encode_request(request, _TOKEN)
+    body = encode_request(request, TOKEN)
     head = f"POST /planfix/email HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

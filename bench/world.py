@@ -1,4 +1,4 @@
-"""A world whose Planfix is the simulated one, and whose list is the embedded one."""
+"""A world whose Planfix is the simulated one, and whose list, if nothing else is said, our own."""
 
 import time
 from collections.abc import Iterator
@@ -24,8 +24,7 @@ path = "syncd.db"
 
 [[backends]]
 name = "news"
-type = "embedded"
-path = "lists.db"
+{list_keys}
 
 [[links]]
 name = "customers"
@@ -35,18 +34,27 @@ list = "Customers"
 """
 
 
-def config_in(folder: Path, planfix: Planfix, more: str = "") -> Path:
-    """Write the config of such a world into a folder; `more` are further keys of its link."""
+EMBEDDED = 'type = "embedded"\npath = "lists.db"'
+
+
+def config_in(folder: Path, planfix: Planfix, more: str = "", *, list_keys: str = EMBEDDED) -> Path:
+    """Write the config of such a world into a folder.
+
+    `more` are further keys of its link, `list_keys` those of its list service.
+    """
     config = folder / "config.toml"
     config.touch(mode=0o600)
-    config.write_text(_CONFIG.format(planfix=planfix) + more, encoding="utf-8")
+    text = _CONFIG.format(planfix=planfix, list_keys=list_keys)
+    config.write_text(text + more, encoding="utf-8")
     return config
 
 
 @contextmanager
-def world_in(folder: Path, planfix: Planfix, more: str = "") -> Iterator[World]:
+def world_in(
+    folder: Path, planfix: Planfix, more: str = "", *, list_keys: str = EMBEDDED
+) -> Iterator[World]:
     """Open such a world."""
-    with open_world(config_in(folder, planfix, more)) as world:
+    with open_world(config_in(folder, planfix, more, list_keys=list_keys)) as world:
         yield world
 
 
