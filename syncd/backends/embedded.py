@@ -386,7 +386,7 @@ class Embedded(Backend):
             # A first fill touches the whole index with each batch: keep more of it in memory
             # (not all: that would grow with the list), and write it home less often than
             # SQLite would.
-            db.execute("PRAGMA cache_size = -8000")
+            db.execute("PRAGMA cache_size = -5000")
             db.execute("PRAGMA wal_autocheckpoint = 5000")
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA:
