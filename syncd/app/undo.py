@@ -152,8 +152,6 @@ def _carry_out(world: World, run: str, link: LinkNumber) -> Iterator[Value]:
             else:
                 journal.drop([entry], result.message, at=stamp())
             (field,) = wanted.overwrites
-            fate = {Result.CHANGED: Fate.CHANGED, Result.FAILED: Fate.REFUSED}
-            yield Value(
-                wanted.contact, field, fate.get(result.result, Fate.PUT_BACK), result.message
-            )
+            fate = _FATES.get(result.result, Fate.PUT_BACK)
+            yield Value(wanted.contact, field, fate, result.message)
         after = entries[-1].id

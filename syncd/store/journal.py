@@ -236,10 +236,10 @@ class Journal:
         )
 
     def written_to_planfix(self, run: str) -> list[Written]:
-        """Return what a run wrote over or made in Planfix, link by link, the latest first."""
+        """Return what a run wrote over or made in Planfix, the latest first."""
         where = (
             "run = ? AND op IN ('planfix_update', 'planfix_create') AND state IN ('sent', 'done')"
-            " ORDER BY link, id DESC"
+            " ORDER BY id DESC"
         )
         found = self._database.rows(f"SELECT link, state FROM operation WHERE {where}", (run,))
         return [

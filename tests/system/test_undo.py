@@ -14,6 +14,7 @@ from syncd.core.people import ContactId, Person
 from syncd.core.plan import Fields, ItemResult
 from syncd.core.report import RunReport
 from syncd.errors import BusyError, ConfigurationError, UsageError
+from syncd.ports import Entry
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.scene import Scene, applied, link, planned
 
@@ -73,6 +74,32 @@ def test_a_value_is_put_back_and_the_list_comes_after_it(
     assert scene.own_members()[ANNA] == ("Anna", "Orlova")
     assert [planned(scene.link_of(report)) for report in after] == [{"rename": 1}, {}, {}]
     assert planfix.notified == []
+
+
+def test_values_that_two_links_wrote_one_after_the_other_are_put_back_in_reverse(
+    make_scene: MAKE, planfix: SimulatedPlanfix, anna: ContactId
+) -> None:
+    planfix.add_filter("77", "Letters")
+    planfix.put_in(anna, "77")
+    more = f'{BOTH}conflict = "list"\n'
+    scene = make_scene(
+        links=[
+            link("customers", backend="own", more=more),
+            link("letters", backend="own", selection="filter:77", more=more),
+        ]
+    )
+    scene.run()
+    scene.run()
+    with scene.embedded() as own:
+        for number, last in (("1", "Petrova"), ("2", "Lund")):
+            entry = Entry(ContactId(0), Person.of(ANNA, "Anna", last))
+            own.upsert(number, [entry], known=True)
+    wrong = scene.run()
+    written = planfix.contacts[anna].last_name
+
+    undone(scene, wrong)
+
+    assert (written, planfix.contacts[anna].last_name) == ("Lund", "Orlova")
 
 
 def test_a_first_name_is_put_back_beside_its_patronymic(
