@@ -18,6 +18,7 @@ from syncd.core.people import ContactId, Person
 from syncd.core.report import LinkReport, RunReport
 from syncd.ports import Entry, ListId
 from syncd.simulator.planfix import SimulatedPlanfix
+from syncd.wire.email_service import CreateList, encode_request
 
 CONTACTS: Final = 242
 _WRONGLY_OUT: Final = 80
@@ -33,6 +34,7 @@ _CAST: Final = {
     "Freja": ("Dahl", "freja@example.com"),
     "Gustav": ("Ek", "gustav@example.com"),
 }
+_PUSH_TOKEN: Final = "demo-token"  # noqa: S105  (of a world that ends with the demo)
 _NEW_ADDRESS: Final = "daria.vogt@example.org"
 _CONSENT_FIELD: Final = 10124
 _GONE_WELL: Final = [0, 0, 0, 0, 0, 4, 0]
@@ -44,6 +46,9 @@ account = "{account}"
 api_key = "{api_key}"
 token = "{token}"
 requests_per_second = 1000.0
+
+[schedule]
+every = "1m"
 
 [store]
 path = "syncd.db"
@@ -63,11 +68,24 @@ direction = "both"
 field = {consent_field}
 unsubscribed = "Unsubscribed"
 subscribed = "Subscribed"
+
+[receiver]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+[[receiver.email]]
+token = "{push_token}"
+backend = "news"
+
+[log]
+level = "error"
 """
 
 
-def demo(show: Callable[[str], None]) -> int:
-    """Play the demo and return an exit code; everything it makes is gone afterwards."""
+def demo(show: Callable[[str], None], stay: Callable[[Path], None] = lambda _: None) -> int:
+    """Play the demo and return an exit code; everything it makes is gone afterwards.
+
+    `stay` gets the config of its world when the story is told; the world lasts until it returns.
+    """
     with tempfile.TemporaryDirectory(prefix="syncd-demo-") as folder, SimulatedPlanfix() as planfix:
         cast = _people(planfix)
         config = Path(folder) / "config.toml"
@@ -80,12 +98,32 @@ def demo(show: Callable[[str], None]) -> int:
                 token=planfix.token,
                 lists=_LISTS,
                 consent_field=_CONSENT_FIELD,
+                push_token=_PUSH_TOKEN,
             ),
             encoding="utf-8",
         )
         lists = Embedded.Options(path=Path(folder) / _LISTS)
+        stage = _Stage(show)
         with open_world(config) as world, closing(Embedded(lists, Retry())) as people:
-            return _Play(_Stage(show), planfix, people, cast, world).play()
+            code = _Play(stage, planfix, people, cast, world).play()
+        stay(config)
+        stage.end()
+    return code
+
+
+def addresses(ports: Mapping[str, int]) -> list[str]:
+    """Tell where a world that stays can be seen, given what its daemon listens at."""
+    pushes, seen = (f"http://127.0.0.1:{ports[key]}" for key in ("listen", "admin_listen"))
+    request = encode_request(CreateList("Guests"), _PUSH_TOKEN).decode()
+    return [
+        "",
+        "The daemon is up, with a run every minute. Ctrl-C ends it.",
+        f"   page     {seen}/",
+        f"   metrics  {seen}/metrics",
+        f"   health   {seen}/health",
+        "   A list, pushed as Planfix would do it:",
+        f"            curl -d '{request}' {pushes}/planfix/email",
+    ]
 
 
 def _people(planfix: SimulatedPlanfix) -> Mapping[str, int]:
@@ -126,7 +164,6 @@ class _Play:
         self._who_left()
         self._mistake()
         self._who_waits()
-        self._stage.end()
         return 0 if self._codes == _GONE_WELL else _FAULT
 
     def _mornings(self) -> None:

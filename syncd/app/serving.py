@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,12 @@ class Serving:
             server.answer_by(app)
         self._parts = parts.kept
         self._end(parts.replaced())
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Where is listened, by the config's keys."""
+        found = ((key, part.it) for key, part in self._parts.items())
+        return {key: it.port for key, it in found if isinstance(it, Server)}
 
     def stop(self) -> None:
         """Take no more, answer what has come in, end the message under way, let go of all."""

@@ -97,10 +97,16 @@ def history(asked: Asked, email: str, *, as_json: bool) -> None:
 
 
 @click.command()
-def demo() -> int:
+@click.option("--serve", is_flag=True, help="Then stay, with the operator's page, until Ctrl-C.")
+def demo(*, serve: bool) -> int:
     """Show the whole thing against a simulated Planfix, on this machine alone."""
     from syncd import logs  # noqa: PLC0415
     from syncd.app.demo import demo as play  # noqa: PLC0415
 
     logs.configure("error", "auto")  # the story tells what the log would
-    return play(lambda line: show([line]))
+    if not serve:
+        return play(lambda line: show([line]))
+
+    from syncd.cli import runs  # noqa: PLC0415
+
+    return play(lambda line: show([line]), runs.stay)

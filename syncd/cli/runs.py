@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,13 +39,22 @@ def once(asked: Asked) -> int:
 
 def daemon(asked: Asked) -> int:
     """Run until asked to end."""
+    _live(lambda serving: Configured(asked, serving))
+    return 0
+
+
+def stay(config: Path) -> None:
+    """Run by the demo's config until asked to end, and show where that can be seen."""
+    _live(lambda serving: _Shown(Asked(config=str(config)), serving))
+
+
+def _live(load: Callable[["Serving"], "Configured"]) -> None:
     from syncd.app.serving import Serving  # noqa: PLC0415  (a single run has no use for it)
 
     heart = Heart()
     with Notes() as notes:
         serving = Serving(notes.pushed, heart.pulse)
-        serve(notes, heart, lambda: Configured(asked, serving), serving.stop)
-    return 0
+        serve(notes, heart, lambda: load(serving), serving.stop)
 
 
 class Configured:
@@ -93,6 +103,17 @@ class Configured:
         """Return how things stand."""
         with open_world(self._loaded) as world:
             return look.status(world, next_run)
+
+
+class _Shown(Configured):
+    """The demo's work, which says where it can be seen."""
+
+    def take_effect(self) -> None:
+        """Serve, and show the addresses."""
+        from syncd.app.demo import addresses  # noqa: PLC0415
+
+        super().take_effect()
+        show(addresses(self._serving.ports))
 
 
 def timetable_of(schedule: Schedule) -> Timetable:

@@ -88,13 +88,19 @@ def headline(overview: Overview) -> Standing:
     links = overview.links
     if not links:
         return Standing("No link is set up", "calm")
-    worst = [standing(link).tone for link in links]
+    each = [standing(link) for link in links]
     in_step = sum(link.in_step for link in links)
     if in_step == len(links):
         return Standing("Everything is in step", "good")
-    tone = next((tone for tone in ("bad", "warn") if tone in worst), "calm")
-    noun = "link is" if len(links) == 1 else "links are"
-    return Standing(f"{in_step} of {len(links)} {noun} in step", tone)
+    last = [link.last for link in links]
+    if all(run is not None and run.outcome is Outcome.OK for run in last):
+        count = sum(run.held + run.quarantined for run in last if run is not None)
+        return Standing(f"In step, but for {number(count)} who wait", "calm")
+    if len(links) == 1:
+        return Standing(f"{links[0].name}: {each[0].words}", each[0].tone)
+    tones = [stands.tone for stands in each]
+    tone = next((tone for tone in ("bad", "warn") if tone in tones), "calm")
+    return Standing(f"{in_step} of {len(links)} links are in step", tone)
 
 
 def standing(link: LinkOverview) -> Standing:

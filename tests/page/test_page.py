@@ -20,8 +20,9 @@ from syncd.core.plan import Finding, Guard
 from syncd.errors import TemporaryError
 from syncd.metrics import CONTENT_TYPE
 from tests.page.conftest import Shown, asking
-from tests.page.samples import BAD_DAY, CUSTOMERS, GOOD_DAY, NEWSLETTER, NOW, PULSE
+from tests.page.samples import BAD_DAY, CUSTOMERS, FRESH, GOOD_DAY, NEWSLETTER, NOW, PULSE
 
+HELD = replace(NEWSLETTER, name="held", runs=(replace(NEWSLETTER.runs[0], held=3),))
 GONE = TemporaryError("The store /var/lib/syncd/syncd.db can't be read.", hint="See: syncd check")
 
 
@@ -68,6 +69,23 @@ def test_a_good_day_says_so_first() -> None:
     assert reply.status_code == 200
     assert text_of(html.fromstring(reply.text), "//h1") == "Everything is in step"
     assert "Waits for a person" not in words(reply)
+
+
+@pytest.mark.parametrize(
+    ("links", "headline"),
+    [
+        ((NEWSLETTER,), "Everything is in step"),
+        ((NEWSLETTER, HELD), "In step, but for 3 who wait"),
+        ((NEWSLETTER, FRESH), "1 of 2 links are in step"),
+        ((CUSTOMERS,), "customers: waits for a person"),
+        ((FRESH,), "press: has not run yet"),
+        ((), "No link is set up"),
+    ],
+)
+def test_the_headline_says_how_all_of_it_stands(
+    links: tuple[LinkOverview, ...], headline: str
+) -> None:
+    assert text_of(html.fromstring(ask(shown=showing(*links)).text), "//h1") == headline
 
 
 def test_what_is_withheld_is_shown_with_its_reason_and_the_command_that_approves_it() -> None:
