@@ -200,7 +200,6 @@ def _link_status(world: World, link: Link) -> dict[str, Any]:
         "list": link.list_name or str(link.list_id),
         "in_step": found.get("outcome") == "ok" and quiet,
         "pairs": store.pairs.count(number) if number is not None else 0,
-        "members": found.get("list_read"),
         "withheld": found.get("withheld", 0),
         "held": found.get("held", 0),
         "quarantined": found.get("quarantined", 0),

@@ -177,13 +177,11 @@ def failures(report: "RunReport") -> Iterator[tuple[str, "Failure"]]:
 def status(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield how things stand."""
     yield from table(
-        ("LINK", "LIST", "IN STEP", "PAIRS", "MEMBERS", "WITHHELD", "HELD", "QUARANTINED",
-         "LATCHED", "RUN"),
+        ("LINK", "LIST", "IN STEP", "PAIRS", "WITHHELD", "HELD", "QUARANTINED", "LATCHED", "RUN"),
         (
             (
-                link["link"], link["list"], link["in_step"], link["pairs"], link["members"],
-                link["withheld"], link["held"], link["quarantined"], link["latched"],
-                _last(link["last_run"]),
+                link["link"], link["list"], link["in_step"], link["pairs"], link["withheld"],
+                link["held"], link["quarantined"], link["latched"], _last(link["last_run"]),
             )
             for link in found["links"]
         ),

@@ -76,6 +76,26 @@ def test_a_value_is_put_back_and_the_list_comes_after_it(
     assert planfix.notified == []
 
 
+def test_where_the_list_is_not_written_it_keeps_its_value_and_planfix_the_old_one(
+    make_scene: MAKE, planfix: SimulatedPlanfix, anna: ContactId
+) -> None:
+    more = 'direction = "to-planfix"\n'
+    scene = make_scene(links=[link("customers", backend="own", more=more)])
+    with scene.embedded() as own:
+        own.ensure_list("Customers")
+        own.join("1", Person.of(ANNA, "Anna", "Orlova"))
+    scene.run()
+    scene.run()
+    wrong = changed_on_the_list(scene, Person.of(ANNA, "Anna", "Petrova"))
+
+    undone(scene, wrong)
+    after = [planned(scene.link_of(scene.run())) for _ in range(3)]
+
+    assert after == [{}, {}, {}]
+    assert planfix.contacts[anna].last_name == "Orlova"
+    assert scene.own_members()[ANNA] == ("Anna", "Petrova")
+
+
 def test_values_that_two_links_wrote_one_after_the_other_are_put_back_in_reverse(
     make_scene: MAKE, planfix: SimulatedPlanfix, anna: ContactId
 ) -> None:
