@@ -1,8 +1,9 @@
 """History: what syncd did and saw for one person, in words for whoever answers them."""
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from syncd.app.world import World
@@ -97,7 +98,16 @@ def history(world: World, address: str) -> list[Told]:
     ]
     several = len(traces.contacts) > 1
     lines = [line.told(several=several) for line in sorted(told, key=lambda line: line.at)]
-    return list(dict.fromkeys(lines))
+    return list(_without_repetition(dict.fromkeys(lines)))
+
+
+def _without_repetition(lines: Iterable[Told]) -> Iterator[Told]:
+    """Yield of what each run met anew the first time, and the last with their number."""
+    for _, alike in groupby(lines, key=lambda line: (line.link, line.what)):
+        first, *again = alike
+        yield first
+        if again:
+            yield replace(again[-1], what=f"again, {len(again)} times by now: {first.what}")
 
 
 class _Line(NamedTuple):

@@ -228,6 +228,30 @@ def test_a_contact_that_was_made_for_a_subscriber_is_named(
     assert kim != anna
 
 
+@pytest.mark.usefixtures("anna")
+def test_what_each_run_meets_anew_is_told_twice_and_no_more(
+    make_scene: MAKE, planfix: SimulatedPlanfix
+) -> None:
+    more = f'{BOTH}new_subscribers = "create"\n'
+    scene = make_scene(links=[link("customers", backend="own", selection="filter:77", more=more)])
+    planfix.add_filter("77", "Newsletter")
+    planfix.put_in(next(iter(planfix.contacts)), "77")
+    scene.run()
+    planfix.add(name="Kim", email="kim@example.com")
+    with scene.embedded() as own:
+        own.join("1", Person.of("kim@example.com", "Olga", "Kim"))
+    for _ in range(4):
+        scene.run()
+
+    first, last = words(scene, "kim@example.com")
+
+    assert first == (
+        "given up in this run: making a contact in Planfix for Olga Kim kim@example.com:"
+        " subscribed on the list (Planfix has the address outside the selection)"
+    )
+    assert last == f"again, 3 times by now: {first}"
+
+
 def test_json_gives_time_run_link_and_what(both: Scene) -> None:
     report = both.run()
 
