@@ -1,0 +1,229 @@
+"""Each sample of the protocol, over HTTP to a server that listens, and what comes of it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from syncd.app.serving import Serving
+from syncd.app.wiring import read_config
+from tests.receiver.daemon import RECEIVER, TOKEN
+from tests.scene import Scene, applied, link
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "email-service"
+SAMPLE_LIST = "lst-000017"
+NAME = "Клиенты Юг — Ольга Ким"
+ANNA = "anna.belova@example.com"
+
+
+@pytest.fixture
+def scene(make_scene: Callable[..., Scene]) -> Scene:
+    return make_scene(links=(), more=RECEIVER)
+
+
+@pytest.fixture
+def pushed() -> list[str]:
+    """One entry for each time that the daemon is told of something new."""
+    return []
+
+
+@pytest.fixture
+def planfix_side(scene: Scene, pushed: list[str]) -> Iterator[httpx.Client]:
+    """Yield who speaks to the server, as Planfix and the list services do."""
+    serving = Serving(lambda: pushed.append("news"), lambda: None)
+    serving.follow(read_config(scene.config).settings)
+    port = serving.ports["listen"]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        yield client
+    serving.stop()
+
+
+class Sender:
+    """Sends the samples, for a list that was made here."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self.list_id = SAMPLE_LIST
+
+    def send(self, name: str) -> Any:
+        body = (SAMPLES / f"{name}-request.json").read_text(encoding="utf-8")
+        body = body.replace(SAMPLE_LIST, self.list_id)
+        answer = self._client.post("/planfix/email", content=body.encode())
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        return answer.json()
+
+    def create(self) -> str:
+        answer = self.send("createList")
+        assert set(answer) == set(json.loads((SAMPLES / "createList-reply.json").read_text()))
+        self.list_id = answer["listId"]
+        return self.list_id
+
+
+@pytest.fixture
+def planfix_api(planfix_side: httpx.Client) -> Sender:
+    return Sender(planfix_side)
+
+
+def reply(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}-reply.json").read_text(encoding="utf-8"))
+
+
+def test_a_list_is_made_and_its_name_may_be_escaped(scene: Scene, planfix_api: Sender) -> None:
+    made = planfix_api.create()
+
+    again = planfix_api.send("createList-escaped")
+
+    assert again == {"success": True, "listId": made}
+    assert [done.link for done in scene.run().links] == [NAME]
+
+
+def test_an_import_reaches_the_list(scene: Scene, planfix_api: Sender) -> None:
+    planfix_api.create()
+
+    assert planfix_api.send("importContacts") == reply("importContacts")
+    scene.run()
+
+    assert scene.members(NAME) == {
+        ANNA: ("Анна", "Белова"),
+        "o.brien@example.org": ("Zoë", "O’Brien & Søn"),
+        "office@example.org": ("ООО «Ромашка»", ""),
+    }
+
+
+def test_an_awkward_import_is_a_success_with_what_can_be_used(
+    scene: Scene, planfix_api: Sender
+) -> None:
+    planfix_api.create()
+
+    assert planfix_api.send("importContacts-awkward") == reply("importContacts")
+    [done] = scene.run().links
+
+    assert set(scene.members(NAME)) == {
+        "news.reader@example.com",
+        ANNA,
+        "only.mail@example.com",
+    }
+    assert scene.ids(NAME)[ANNA] == 101
+    assert done.held == 1  # who has a text that is no address
+
+
+def test_an_empty_import_changes_nothing(scene: Scene, planfix_api: Sender) -> None:
+    planfix_api.create()
+    planfix_api.send("importContacts")
+    scene.run()
+
+    assert planfix_api.send("importContacts-empty") == reply("importContacts")
+
+    assert applied(scene.run().links[0]) == {}
+
+
+def test_changes_of_one_contact_reach_the_list(scene: Scene, planfix_api: Sender) -> None:
+    planfix_api.create()
+    planfix_api.send("importContacts")
+    scene.run()
+
+    assert planfix_api.send("updateContact-update") == reply("updateContact")
+    assert planfix_api.send("updateContact-add") == reply("updateContact")
+    scene.run()
+    moved = set(scene.members(NAME))
+    assert planfix_api.send("updateContact-update-same-email") == reply("updateContact")
+    scene.run()
+    renamed = scene.members(NAME)["a.belova@example.com"]
+    assert planfix_api.send("updateContact-delete") == reply("updateContact")
+    scene.run()
+
+    assert ANNA not in moved
+    assert "a.belova@example.com" in moved
+    assert renamed == ("Анна-Мария", "Белова")
+    assert "a.belova@example.com" not in scene.members(NAME)
+
+
+def test_a_list_is_given_up(scene: Scene, planfix_api: Sender) -> None:
+    planfix_api.create()
+    planfix_api.send("importContacts")
+    scene.run()
+
+    assert planfix_api.send("deleteList") == reply("deleteList")
+
+    assert scene.run().links == []
+    assert len(scene.members(NAME)) == 3
+    assert planfix_api.send("importContacts") == {"error": "unknown list"}
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("wrong-token", "authToken not accepted"),
+        ("unknown-action", "unknown action"),
+        ("importContacts", "unknown list"),
+        ("updateContact-add", "unknown list"),
+    ],
+)
+def test_what_the_protocol_can_refuse_is_refused_in_its_words(
+    planfix_api: Sender, name: str, error: str
+) -> None:
+    assert planfix_api.send(name) == {"error": error}
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_the_content_type_is_not_looked_at(
+    planfix_side: httpx.Client, content_type: str | None
+) -> None:
+    body = (SAMPLES / "createList-request.json").read_bytes()
+    headers = {"Content-Type": content_type} if content_type else {}
+
+    answer = planfix_side.post("/planfix/email", content=body, headers=headers)
+
+    assert answer.json()["success"] is True
+
+
+def test_only_news_asks_for_a_run(planfix_api: Sender, pushed: list[str]) -> None:
+    planfix_api.create()
+    for _ in range(3):
+        planfix_api.send("importContacts")
+        planfix_api.send("unknown-action")
+
+    assert pushed == ["news", "news"]
+
+
+# What a list service tells.
+
+
+def report(list_id: str, change: str, token: str, **contact: str) -> bytes:
+    data = {"listId": list_id, "action": change, "contact": contact}
+    return json.dumps({"action": "updateContact", "authToken": token, "data": data}).encode()
+
+
+def test_a_list_service_tells_who_left(scene: Scene) -> None:
+    scene.write_config(links=(link("customers"),))
+    scene.planfix.add(name="Anna", email=ANNA, id=101)
+    scene.run()
+    [list_id] = scene.service.lists
+    serving = Serving(lambda: None, lambda: None)
+    serving.follow(read_config(scene.config).settings)
+    place = f"http://127.0.0.1:{serving.ports['listen']}/list-events"
+
+    told = httpx.post(
+        place, content=report(str(list_id), "delete", scene.service.token, email=ANNA)
+    )
+    wrong = httpx.post(place, content=report(str(list_id), "delete", TOKEN, email=ANNA))
+    serving.stop()
+    scene.planfix.edit(101, name="Anna-Maria")
+
+    assert told.json() == {"success": True}
+    assert wrong.json() == {"error": "authToken not accepted"}
+    assert applied(scene.run().links[0]) == {}
+    assert scene.members("Customers")[ANNA] == ("Anna", "")
+
+
+def test_the_tokens_of_both_sides_are_told_apart(scene: Scene, planfix_side: httpx.Client) -> None:
+    body = json.dumps(
+        {"action": "createList", "authToken": scene.service.token, "data": {"listName": "News"}}
+    )
+
+    answer = planfix_side.post("/planfix/email", content=body)
+
+    assert answer.json() == {"error": "authToken not accepted"}
