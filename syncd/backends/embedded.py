@@ -375,8 +375,11 @@ class Embedded(Backend):
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            # Made before SQLite would, so that nobody else can read it for a moment.
-            os.close(os.open(self._options.path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Made before SQLite would, so that nobody else can read it for a moment. One that is
+            # there is not opened: closing it would let go of what this process has locked in it.
+            os.close(os.open(self._options.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
         except OSError as error:
             raise self._unusable(error.strerror or type(error).__name__) from error
         db = self._connect()

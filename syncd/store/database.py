@@ -5,6 +5,7 @@ is asked for, by commands that show things: importing it costs more CPU than a r
 unchanged contacts.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -39,6 +40,23 @@ class StoreError(SyncdError):
     exit_code = 78
 
 
+def _make_private(path: Path) -> None:
+    """Make a file before SQLite does, so that neither it nor its WAL ever has wider rights.
+
+    One that is there is not opened: POSIX lets go of all locks that a process has on a file when
+    any part of it closes the file, and without its locks the log that a connection writes to is
+    deleted under it by whoever closes the store after that.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+        path.chmod(0o600)
+
+
 class Database:
     """One store file. Opening it makes, upgrades and checks it.
 
@@ -51,9 +69,7 @@ class Database:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Before SQLite opens it, so that the file never has wider rights, nor its WAL.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
+            _make_private(path)
         except OSError as error:
             raise ConfigurationError(
                 f"The store {path} can't be opened: {error.strerror}.",

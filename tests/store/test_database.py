@@ -246,3 +246,19 @@ def test_a_transaction_that_is_not_kept_leaves_no_trace(path: Path) -> None:
 
     assert database.rows("SELECT * FROM meta") == []
     database.close()
+
+
+def test_what_one_connection_keeps_outlives_others_that_close(path: Path) -> None:
+    """A process that has the store open twice must not lose its locks by closing once."""
+    store = Database(path)
+    Database(path).close()
+    other = "from pathlib import Path; from syncd.store.database import Database;"
+    other += f"Database(Path({str(path)!r})).close()"
+    subprocess.run([sys.executable, "-c", other], check=True)
+
+    with store.transaction() as raw:
+        raw.execute("INSERT INTO meta (name, value) VALUES ('kept', 'yes')")
+
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT value FROM meta WHERE name = 'kept'").fetchall() == [("yes",)]
+    store.close()
