@@ -2,12 +2,15 @@
 
 import json
 import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from syncd.app.serving import Serving
+from syncd.app.wiring import read_config
 from syncd.core.people import Contact, ContactId, Person
 from syncd.wire.email_service import (
     Change,
@@ -30,7 +33,55 @@ backend = "news"
 """
 
 
-class Daemon:
+class Called:
+    """What Planfix and the list services call; `port` is that of the public side."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def push(self, request: Request, token: str = TOKEN) -> Any:
+        """Push as Planfix does; return the answer, which must be HTTP 200."""
+        answer = self.post(encode_request(request, token))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, body: bytes | Iterable[bytes], path: str = "/planfix/email") -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", content=body, timeout=60)
+
+    def create(self, name: str) -> str:
+        return str(self.push(CreateList(name))["listId"])
+
+    def bring(self, list_id: str, *addresses: str) -> None:
+        contacts = tuple(contact(n, address) for n, address in enumerate(addresses, 101))
+        assert self.push(ImportContacts(list_id, contacts)) == {"success": True}
+
+    def update(
+        self, list_id: str, number: int, address: str, change: Change = Change.UPDATE
+    ) -> None:
+        request = UpdateContact(list_id, change, contact(number, address))
+        assert self.push(request) == {"success": True}
+
+
+class Door(Called):
+    """Our servers in this very process, without a run beside them."""
+
+    def __init__(self, scene: Scene, pushed: Callable[[], None] = lambda: None) -> None:
+        self._scene = scene
+        self._serving = Serving(pushed, lambda: None)
+
+    def __enter__(self) -> Self:
+        self._serving.follow(read_config(self._scene.config).settings)
+        self.port = self._serving.ports["listen"]
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        self._serving.stop()
+
+
+class Daemon(Called):
     """The process; every line it logs is read once, in order."""
 
     def __init__(self, scene: Scene) -> None:
@@ -54,10 +105,6 @@ class Daemon:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def hear(self, event: str) -> dict[str, Any]:
         """Wait for a line of the log."""
@@ -87,30 +134,6 @@ class Daemon:
     def look(self, path: str = "/") -> httpx.Response:
         """Ask the operator's side."""
         return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=30)
-
-    # Planfix.
-
-    def push(self, request: Request, token: str = TOKEN) -> Any:
-        """Push as Planfix does; return the answer, which must be HTTP 200."""
-        answer = self.post(encode_request(request, token))
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def post(self, body: bytes, path: str = "/planfix/email", **more: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", content=body, timeout=30, **more)
-
-    def create(self, name: str) -> str:
-        return str(self.push(CreateList(name))["listId"])
-
-    def bring(self, list_id: str, *addresses: str) -> None:
-        contacts = tuple(contact(n, address) for n, address in enumerate(addresses, 101))
-        assert self.push(ImportContacts(list_id, contacts)) == {"success": True}
-
-    def update(
-        self, list_id: str, number: int, address: str, change: Change = Change.UPDATE
-    ) -> None:
-        request = UpdateContact(list_id, change, contact(number, address))
-        assert self.push(request) == {"success": True}
 
 
 def contact(number: int, address: str) -> Contact:

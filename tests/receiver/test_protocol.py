@@ -8,9 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from syncd.app.serving import Serving
-from syncd.app.wiring import read_config
-from tests.receiver.daemon import RECEIVER, TOKEN
+from tests.receiver.daemon import RECEIVER, Door
 from tests.scene import Scene, applied, link
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "email-service"
@@ -31,27 +29,22 @@ def pushed() -> list[str]:
 
 
 @pytest.fixture
-def planfix_side(scene: Scene, pushed: list[str]) -> Iterator[httpx.Client]:
-    """Yield who speaks to the server, as Planfix and the list services do."""
-    serving = Serving(lambda: pushed.append("news"), lambda: None)
-    serving.follow(read_config(scene.config).settings)
-    port = serving.ports["listen"]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-        yield client
-    serving.stop()
+def door(scene: Scene, pushed: list[str]) -> Iterator[Door]:
+    with Door(scene, lambda: pushed.append("news")) as door:
+        yield door
 
 
 class Sender:
     """Sends the samples, for a list that was made here."""
 
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self.list_id = SAMPLE_LIST
 
     def send(self, name: str) -> Any:
         body = (SAMPLES / f"{name}-request.json").read_text(encoding="utf-8")
         body = body.replace(SAMPLE_LIST, self.list_id)
-        answer = self._client.post("/planfix/email", content=body.encode())
+        answer = self._door.post(body.encode())
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
         return answer.json()
 
@@ -63,8 +56,8 @@ class Sender:
 
 
 @pytest.fixture
-def planfix_api(planfix_side: httpx.Client) -> Sender:
-    return Sender(planfix_side)
+def planfix_api(door: Door) -> Sender:
+    return Sender(door)
 
 
 def reply(name: str) -> Any:
@@ -169,13 +162,11 @@ def test_what_the_protocol_can_refuse_is_refused_in_its_words(
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_the_content_type_is_not_looked_at(
-    planfix_side: httpx.Client, content_type: str | None
-) -> None:
+def test_the_content_type_is_not_looked_at(door: Door, content_type: str | None) -> None:
     body = (SAMPLES / "createList-request.json").read_bytes()
     headers = {"Content-Type": content_type} if content_type else {}
 
-    answer = planfix_side.post("/planfix/email", content=body, headers=headers)
+    answer = httpx.post(f"{door.url}/planfix/email", content=body, headers=headers)
 
     assert answer.json()["success"] is True
 
@@ -202,15 +193,11 @@ def test_a_list_service_tells_who_left(scene: Scene) -> None:
     scene.planfix.add(name="Anna", email=ANNA, id=101)
     scene.run()
     [list_id] = scene.service.lists
-    serving = Serving(lambda: None, lambda: None)
-    serving.follow(read_config(scene.config).settings)
-    place = f"http://127.0.0.1:{serving.ports['listen']}/list-events"
 
-    told = httpx.post(
-        place, content=report(str(list_id), "delete", scene.service.token, email=ANNA)
-    )
-    wrong = httpx.post(place, content=report(str(list_id), "delete", TOKEN, email=ANNA))
-    serving.stop()
+    left = report(str(list_id), "delete", scene.service.token, email=ANNA)
+    with Door(scene) as door:
+        told = door.post(left, "/list-events")
+        wrong = door.post(left.replace(scene.service.token.encode(), b"guess"), "/list-events")
     scene.planfix.edit(101, name="Anna-Maria")
 
     assert told.json() == {"success": True}
@@ -219,11 +206,11 @@ def test_a_list_service_tells_who_left(scene: Scene) -> None:
     assert scene.members("Customers")[ANNA] == ("Anna", "")
 
 
-def test_the_tokens_of_both_sides_are_told_apart(scene: Scene, planfix_side: httpx.Client) -> None:
+def test_the_tokens_of_both_sides_are_told_apart(scene: Scene, door: Door) -> None:
     body = json.dumps(
         {"action": "createList", "authToken": scene.service.token, "data": {"listName": "News"}}
     )
 
-    answer = planfix_side.post("/planfix/email", content=body)
+    answer = door.post(body.encode())
 
     assert answer.json() == {"error": "authToken not accepted"}
