@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from syncd.core.address import AddressKey, key_of
 from syncd.core.link import LinkNumber
@@ -12,6 +12,14 @@ from syncd.core.plan import Finding, Op
 from syncd.core.report import RunReport
 from syncd.store import tally
 from syncd.store.database import Database
+
+_SEEN_BEFORE_THE_CONTACT: Final = """
+DELETE FROM event WHERE contact = 0 AND key IN (
+    SELECT key FROM operation WHERE contact = ?1 UNION SELECT old_key FROM operation
+     WHERE contact = ?1 UNION SELECT key FROM pair WHERE contact = ?1
+     UNION SELECT key FROM event WHERE contact = ?1)
+"""
+"""Erases what was told of an address alone, where it is one of a contact's."""
 
 
 class Runs:
@@ -164,6 +172,8 @@ class Runs:
                     (key, key),
                 )
             }
+            for contact in has_it.intersection(contacts):
+                raw.execute(_SEEN_BEFORE_THE_CONTACT, (contact,))
             raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
             raw.execute("DELETE FROM event WHERE key = ?", (key,))
             raw.execute("DELETE FROM held WHERE key = ?", (key,))

@@ -252,6 +252,25 @@ def test_what_each_run_meets_anew_is_told_twice_and_no_more(
     assert last == f"again, 3 times by now: {first}"
 
 
+def test_forget_erases_the_story_with_every_address_in_it(
+    both: Scene, planfix: SimulatedPlanfix, anna: ContactId
+) -> None:
+    both.run()
+    leave_on(both, "2026-05-03")
+    both.run()
+    planfix.edit(anna, last_name="Lund", email=ELSEWHERE)
+    both.run()
+    with both.world() as world:
+        decisions.release(world, ANNA, links=(), reason="asked us")
+
+    both.forget(ELSEWHERE)
+
+    assert words(both) == words(both, ELSEWHERE) == []
+    for file in both.folder.glob("syncd.db*"):
+        for address in (ANNA, ELSEWHERE):
+            assert address.encode() not in file.read_bytes(), file.name
+
+
 def test_json_gives_time_run_link_and_what(both: Scene) -> None:
     report = both.run()
 
