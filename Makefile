@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 $(MAILMAN)/.ready: tests/fakes/mailman-constraints.txt
 	@{ $(PYTHON) -m venv $(MAILMAN) && $(MAILMAN)/bin/python -m pip install --quiet \
 	  --disable-pip-version-check --retries 1 -c $< mailman && touch $@; } \
-	  || echo "Mailman can't be installed here: its tests are left out (in CI, they fail)"
+	  || true  # its tests say that they are left out, or fail in CI
 
 $(VDIRSYNCER)/.ready: bench/beside/vdirsyncer-constraints.txt
 	$(PYTHON) -m venv $(VDIRSYNCER)

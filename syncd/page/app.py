@@ -154,7 +154,8 @@ class _Guarded:
     """Answers only who asks for us by a name of ours, and sends the headers of every answer.
 
     A page elsewhere can have its own name lead to this machine, and then read what is here as if
-    it were its own (DNS rebinding): the name that the browser asks for gives it away.
+    it were its own (DNS rebinding): the name that the browser asks for gives it away. Whoever
+    names no host at all is no browser.
     """
 
     def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
@@ -171,14 +172,16 @@ class _Guarded:
                     MutableHeaders(scope=message)["Retry-After"] = str(_RETRY_AFTER_S)
             await send(message)
 
-        app = self._app if self._knows(Headers(scope=scope).get("host", "")) else _misdirected
+        app = self._app if self._knows(Headers(scope=scope).get("host")) else _misdirected
         try:
             await app(scope, receive, with_headers)
         except Exception:  # the border of a request
             log.exception("page.failed")
             await _broken(scope, receive, with_headers)
 
-    def _knows(self, host: str) -> bool:
+    def _knows(self, host: str | None) -> bool:
+        if host is None:
+            return True
         name = None
         with suppress(ValueError):
             name = urlsplit(f"//{host}").hostname

@@ -12,16 +12,29 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import html
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from syncd.core.overview import LinkOverview, Overview, Waiting
 from syncd.core.plan import Finding, Guard
 from syncd.errors import TemporaryError
 from syncd.metrics import CONTENT_TYPE
-from tests.page.conftest import Shown, asking
+from syncd.page.view import page
+from tests.page.conftest import Shown, app, asking
 from tests.page.samples import BAD_DAY, CUSTOMERS, FRESH, GOOD_DAY, NEWSLETTER, NOW, PULSE
 
+TAGS = [
+    element.tag
+    for element in html.fromstring(
+        page(
+            Overview(links=(replace(FRESH, held=(Waiting(contact=1, why="so"),)),)),
+            pulse=None, pushes={}, problems=(), now=NOW,
+        )
+    ).iter()
+]  # fmt: skip
 HELD = replace(NEWSLETTER, name="held", runs=(replace(NEWSLETTER.runs[0], held=3),))
 GONE = TemporaryError("The store /var/lib/syncd/syncd.db can't be read.", hint="See: syncd check")
 
@@ -217,6 +230,18 @@ def test_what_comes_from_outside_is_text_and_nothing_else() -> None:
     assert nasty in words(reply)
 
 
+@given(text=st.text())
+def test_no_text_whatever_makes_another_page(text: str) -> None:
+    link = replace(
+        FRESH, name=f"link {text}", list_name=f"list {text}", held=(Waiting(contact=1, why=text),)
+    )
+    shown = Overview(links=(link,))
+
+    found = html.fromstring(page(shown, pulse=None, pushes={}, problems=(), now=NOW))
+
+    assert [element.tag for element in found.iter()] == TAGS
+
+
 def test_an_address_in_a_reason_stays_hidden() -> None:
     told = "refused: anna@example.com has left; token=abcdef123456"
     link = replace(
@@ -291,6 +316,25 @@ def test_head_says_what_get_would_without_saying_it(path: str) -> None:
 )
 def test_whoever_asks_by_an_address_or_a_name_of_ours_is_answered(host: str) -> None:
     assert ask(headers={"Host": host}).status_code == 200
+
+
+def test_a_load_balancer_that_names_no_host_is_answered() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/health", "headers": [], "query_string": b""}
+
+    async def once() -> None:
+        await app()(scope, receive, send)
+
+    asyncio.run(once())
+
+    assert sent[0]["status"] == 200
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes.email_service import Fault
+from tests.promtool import promtool
 from tests.receiver.daemon import RECEIVER, Daemon
 from tests.scene import CUSTOMERS, Scene
 from tests.test_metrics import samples
@@ -66,6 +67,16 @@ def test_what_is_pushed_is_counted_and_its_list_shown(scene: Scene) -> None:
     assert metrics["syncd_link_pairs", ("Guests",)] == 1
     assert "Guests" in page
     assert "anna@example.com" not in page
+
+
+def test_promtool_finds_nothing_to_blame_in_what_a_daemon_shows(scene: Scene) -> None:
+    with Daemon(scene) as daemon:
+        daemon.hear("run.closed")
+        text = daemon.look("/metrics").content
+
+    result = promtool("check", "metrics", text=text)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_a_config_that_is_read_anew_is_shown_without_a_new_socket(scene: Scene) -> None:
