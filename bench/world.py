@@ -3,13 +3,16 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.planfix import Planfix
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
 from syncd.app.world import World
+from syncd.core.people import ContactId
 from syncd.core.report import RunReport
+from syncd.ports import Entry
 
 _CONFIG = """
 [planfix]
@@ -66,3 +69,14 @@ def timed_run(world: World) -> tuple[float, RunReport]:
     if report.exit_code:
         raise SystemExit(f"bench: the run ended with {report.exit_code}: {report.document()}")
     return spent_s, report
+
+
+def touch(world: World) -> None:
+    """Let a member of our own list change and change back, so that a run has to read the list."""
+    backend = world.open_backend("news")
+    list_id = backend.ensure_list("Customers")
+    person = next(iter(backend.read(list_id))).person
+    for name in (f"{person.first}!", person.first):
+        changed = Entry(ContactId(0), replace(person, first=name))
+        backend.upsert(list_id, [changed], known=True)
+    backend.close()
