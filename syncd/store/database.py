@@ -76,25 +76,35 @@ class Database:
                 hint="Correct store.path, or give syncd's user the right to write there.",
             ) from error
         try:
-            self._raw = self._connect()
-            with self.transaction() as raw:
-                version = migrations.version(raw)
-                if version > len(migrations.STEPS):
-                    raise StoreError(
-                        f"The store {path} was written by a newer syncd (version {version},"
-                        f" this one knows {len(migrations.STEPS)}).",
-                        hint="Install the newer syncd again, or restore an older copy.",
-                    )
-                if version:
-                    self._check()
-                elif raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                    raise StoreError(
-                        f"{path} is a database of another program.",
-                        hint="Correct store.path.",
-                    )
-            self._upgrade(version)
+            # One connection: a run is one thread, and its page cache stays warm.
+            self._raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._raw.close()
+                raise
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
+
+    def _prepare(self) -> None:
+        for pragma in _PRAGMAS:
+            self._raw.execute(pragma)
+        with self.transaction() as raw:
+            version = migrations.version(raw)
+            if version > len(migrations.STEPS):
+                raise StoreError(
+                    f"The store {self.path} was written by a newer syncd (version {version},"
+                    f" this one knows {len(migrations.STEPS)}).",
+                    hint="Install the newer syncd again, or restore an older copy.",
+                )
+            if version:
+                self._check()
+            elif raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                raise StoreError(
+                    f"{self.path} is a database of another program.",
+                    hint="Correct store.path.",
+                )
+        self._upgrade(version)
 
     def _upgrade(self, version: int) -> None:
         """Take the steps that are missing, each in one transaction, after a copy was made."""
@@ -106,13 +116,6 @@ class Database:
             with self.transaction() as raw:
                 if migrations.version(raw) < number:  # or another process was faster
                     migrations.take(raw, number)
-
-    def _connect(self) -> sqlite3.Connection:
-        # One connection: a run is one thread, and its page cache stays warm.
-        raw = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            raw.execute(pragma)
-        return raw
 
     @contextmanager
     def transaction(self, *, keep: bool = True) -> Iterator[sqlite3.Connection]:

@@ -128,6 +128,18 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> 
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
 
 
+def test_a_store_that_is_refused_is_let_go_of(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+
+    with pytest.raises(StoreError) as caught:
+        Store(path)
+
+    files = {str(link.resolve()) for link in Path("/proc/self/fd").iterdir()}
+    assert caught.value.hint == "Correct store.path."
+    assert str(path) not in files
+
+
 def test_a_path_that_cannot_be_used_is_a_matter_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
