@@ -5,6 +5,7 @@ the browser from descriptor 3 and written by it to descriptor 4.
 """
 
 import base64
+import fcntl
 import json
 import os
 import subprocess
@@ -132,8 +133,8 @@ def browser(folder: Path) -> Iterator[Browser]:
     our_in, their_out = os.pipe()
 
     def hand_over() -> None:
-        # To numbers that neither pipe has, before 3 and 4 are taken.
-        reading, writing = os.dup2(their_in, 30), os.dup2(their_out, 31)
+        # To numbers further up first, since either pipe may have 3 or 4 itself.
+        reading, writing = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (their_in, their_out))
         os.dup2(reading, 3)
         os.dup2(writing, 4)
 
