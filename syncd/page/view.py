@@ -62,6 +62,9 @@ class Standing:
     tone: str
 
 
+_CANT: Final = Standing("syncd can't do its work", "bad")
+
+
 def page(
     overview: Overview,
     *,
@@ -77,7 +80,7 @@ def page(
         pushes=pushes,
         problems=problems,
         now=now,
-        headline=headline(overview),
+        headline=_CANT if problems else headline(overview),
         version=version("syncd"),
         style=Markup(STYLE),  # noqa: S704  (a file of ours)
     )

@@ -370,6 +370,8 @@ def test_a_store_that_cannot_be_read_is_told_everywhere() -> None:
     assert {reply.status_code for reply in (page, health, metrics)} == {503}
     assert {reply.headers["retry-after"] for reply in (page, health, metrics)} == {"30"}
     assert "The store /var/lib/syncd/syncd.db can't be read. See: syncd check" in words(page)
+    assert text_of(html.fromstring(page.text), "//title") == "syncd can't do its work – syncd"
+    assert "No run has ended yet" not in page.text  # nobody knows
     assert [problem["name"] for problem in health.json()["problems"]] == ["store"]
     assert "can't be read" in metrics.text
 
