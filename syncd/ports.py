@@ -158,8 +158,13 @@ class SnapshotWriter(Protocol):
     """Where a sweep puts what it reads, page by page; each call is durable by itself.
 
     Pages are numbered from 1 and kept in order within a sweep. A page whose digest is the
-    one remembered need not be kept again.
+    one remembered need not be kept again. `fields` are the custom fields that are to be read
+    with each contact.
     """
+
+    @property
+    def fields(self) -> frozenset[int]:
+        """The custom fields that are wanted, by their ids."""
 
     def page_digest(self, number: int) -> bytes | None:
         """Return the digest of a page's bytes as last kept, or None."""
@@ -214,24 +219,24 @@ class ContactSide(Protocol):
     def exists(self, contact: ContactId) -> bool | None:
         """Ask contact.get: True, False (code 8002), or None where we have no right to know."""
 
-    def find(self, address: str) -> tuple[ContactId, ...]:
-        """Return whose main or additional address this is, persons and companies, by id."""
-
     def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
         """Write the fields in which `wanted` differs from `was`, where they still are as read.
 
         A field that has the wanted value already is left alone; one that has neither is
-        somebody's later word: Result.CHANGED, and nothing is written. An empty value is never
-        written. Planfix's refusal of this contact is Result.FAILED. May be repeated.
+        somebody's later word: Result.CHANGED, and nothing is written; so where somebody else has
+        the address. An empty value is never written. Any other refusal of this contact is
+        Result.FAILED. May be repeated.
         """
 
-    def create(self, person: Person) -> ContactId:
-        """Add a person's contact; look with `find` first.
+    def create(self, person: Person) -> ItemResult:
+        """Add a person's contact, unless somebody has the address already: Result.CHANGED.
 
         Raises:
             AmbiguousError: it may have been added: look before adding it again.
-            ItemError: Planfix refused it, perhaps since its address is there already.
         """
+
+    def says(self, contact: ContactId, *, field: int, value: str) -> bool:
+        """Ask contact.get whether a custom field has a value; False where it can't be seen."""
 
     def mark(self, contact: ContactId, *, field: int, value: str) -> ItemResult:
         """Set a custom field and see that it reads back so; unchanged where it did before.

@@ -13,6 +13,7 @@ import structlog
 from syncd import logs
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService
+from tests.fakes.mailman import DOMAIN, MailmanServer
 from tests.needs import LEFT_OUT
 from tests.scene import Scene
 
@@ -62,6 +63,21 @@ def planfix() -> Iterator[SimulatedPlanfix]:
 def service() -> Iterator[EmailService]:
     with EmailService() as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def mailman_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailmanServer]:
+    with MailmanServer(tmp_path_factory.mktemp("mailman")) as server:
+        yield server
+
+
+@pytest.fixture
+def mailman(mailman_process: MailmanServer) -> Iterator[MailmanServer]:
+    """An empty Mailman with one domain; at its end, nobody may have been written to."""
+    mailman_process.reset()
+    mailman_process.ask("POST", "/domains", {"mail_host": DOMAIN})
+    yield mailman_process
+    assert mailman_process.mails == []
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from syncd.core.pairs import NewLatch
 from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import TO_PLANFIX, ItemResult, Op, Operation, Result
 from syncd.engine.consent import Latches
-from syncd.errors import ItemError
 from syncd.ports import Capabilities, ListId
 from syncd.ports import Entry as Addressee
 
@@ -37,7 +36,8 @@ class Applied:
 
     done: Counter[Op] = field(default_factory=Counter)
     failed: int = 0
-    waiting: int = 0  # what they depend on was not done
+    waiting: Counter[Op] = field(default_factory=Counter)  # for somebody else, or a cause to end
+    unwanted: Counter[Op] = field(default_factory=Counter)  # who unsubscribed meanwhile
     stopped: bool = False
     freed: set[ContactId] = field(default_factory=set)
 
@@ -104,11 +104,17 @@ class Applier:
         """Repeat one call whose result never came.
 
         A contact that may have been created is not looked up here: the next read of Planfix
-        shows it, and nobody is created whose address is there.
+        shows it, and nobody is created whose address is there. Nor is anybody put back on a list
+        twice whom a person released: they may have left again since. The next read of the list
+        shows how they stand.
         """
         first = entries[0]
         if first.operation.op is Op.PLANFIX_CREATE:
             self._journal.drop(entries, "whether it was created, Planfix will show", at=stamp())
+        elif first.operation.resubscribes:
+            keys = [entry.operation.person.key for entry in entries]
+            self._at.store.consent.doubt_release(self._at.number, keys)
+            self._journal.drop(entries, "whether they are back, the list will show", at=stamp())
         elif first.operation.op in TO_PLANFIX:
             self._to_planfix(first)
         else:
@@ -122,24 +128,15 @@ class Applier:
             case Op.PLANFIX_UPDATE:
                 result = planfix.correct(op.contact, was=op.old, wanted=op.person)
             case Op.PLANFIX_CREATE:
-                result = self._create(op)
+                result = planfix.create(op.person)  # the next read shows it, and pairs it
             case _:
                 result = self._mark(op)
         if result.result is Result.CHANGED:
             why = result.message or "changed in Planfix meanwhile"
             self._journal.wait(self._at.number, entry, why, at=stamp())
-            self.applied.waiting += 1
+            self.applied.waiting[op.op] += 1
             return
         self._record([entry], [result])
-
-    def _create(self, op: Operation) -> ItemResult:
-        try:
-            if self._at.planfix.find(op.person.address):
-                return ItemResult(Result.CHANGED, "Planfix has the address outside the selection")
-            made = self._at.planfix.create(op.person)
-        except ItemError as refusal:
-            return ItemResult(Result.FAILED, str(refusal))
-        return ItemResult(Result.DONE, contact=made)  # the next read shows it, and pairs it
 
     def _mark(self, op: Operation) -> ItemResult:
         """Write what we know of a person's consent now, whatever it was when this was planned."""
@@ -151,10 +148,7 @@ class Applier:
         value = consent.unsubscribed if left else consent.subscribed
         result = self._at.planfix.mark(op.contact, field=consent.field, value=value)
         if result.ok:
-            self._at.store.consent.mark(
-                self._at.number, self._at.snapshot.id, op.contact,
-                field=consent.field, value=value, at=stamp(),
-            )  # fmt: skip
+            self._at.store.consent.mark(op.contact, field=consent.field, value=value, at=stamp())
         return result
 
     def _one_call(self, entries: Sequence[Entry], *, again: bool = False) -> None:
@@ -182,11 +176,12 @@ class Applier:
                 ready.append(entry)
         if latched:
             self._journal.drop(latched, "unsubscribed meanwhile", at=stamp())
+            self.applied.unwanted.update(entry.operation.op for entry in latched)
             if again:  # it may have been done all the same
                 self._take_back([entry.operation for entry in latched])
         if waiting:
             self._journal.drop(waiting, "the address was not freed", at=stamp())
-            self.applied.waiting += len(waiting)
+            self.applied.waiting.update(entry.operation.op for entry in waiting)
         return ready
 
     def _learn_latches(self) -> bool:
@@ -222,19 +217,15 @@ class Applier:
         latches: list[NewLatch] = []
         for entry, result in zip(entries, results, strict=True):
             op = entry.operation
-            state, status = State.DONE, MemberStatus.ACTIVE
+            state, status = _ended(op, result)
             if result.result is Result.REFUSED:
-                state, status = State.REFUSED, MemberStatus.UNSUBSCRIBED
                 why = "the list says that they unsubscribed"
                 latches += [NewLatch(why, key=key) for key in (op.person.key, op.old_key) if key]
                 latches += [NewLatch(why, contact=op.contact)] if op.contact else []
-            elif result.result is Result.BLOCKED:
-                state, status = State.REFUSED, MemberStatus.BLOCKED
-            elif _failed(op, result):
-                state = State.FAILED
+            elif state is State.FAILED:
                 self.applied.failed += 1
                 log.debug("operation.failed", op=op.op.value, contact=op.contact)
-            else:
+            elif state is State.DONE:
                 self.applied.done[op.op] += 1
                 if op.op in {Op.RENAME, Op.REMOVE}:
                     self.applied.freed.add(op.contact)
@@ -278,10 +269,21 @@ def _batches(entries: Sequence[Entry], capabilities: Capabilities) -> Iterator[l
         yield batch
 
 
-def _failed(operation: Operation, result: ItemResult) -> bool:
-    if result.result is Result.ABSENT:
-        return operation.op in {Op.RENAME, Op.UPDATE}
-    return not result.ok
+def _ended(operation: Operation, result: ItemResult) -> tuple[State, MemberStatus]:
+    """Return where an operation stands after its call, and what it shows of the member.
+
+    A refused rename doesn't show which of the two addresses left or bounces, so the member
+    counts as before until the list is read again.
+    """
+    renames = operation.op is Op.RENAME
+    match result.result:
+        case Result.REFUSED:
+            return State.REFUSED, MemberStatus.ACTIVE if renames else MemberStatus.UNSUBSCRIBED
+        case Result.BLOCKED if not renames:
+            return State.REFUSED, MemberStatus.BLOCKED
+        case Result.ABSENT if operation.op in {Op.RENAME, Op.UPDATE}:
+            return State.FAILED, MemberStatus.ACTIVE
+    return (State.DONE if result.ok else State.FAILED), MemberStatus.ACTIVE
 
 
 def call(

@@ -152,9 +152,9 @@ def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:
     why = "unsubscribed by an operator, at the person's wish"
     latches = [NewLatch(why, key=person.key)]
     latches += [NewLatch(why, contact=contact) for contact in sorted(contacts)]
-    store.consent.latch(open_link.consent_number, latches, run=run, at=stamp())
     contact, known = (pair[0], pair[1].base) if pair is not None else (NOBODY, person)
-    store.journal.wish(number, Operation(Op.UNSUBSCRIBE, contact, known, why), run=run, at=stamp())
+    wish = Operation(Op.UNSUBSCRIBE, contact, known, why)
+    store.consent.let_go(number, open_link.consent_number, latches, wish, run=run, at=stamp())
     return open_link
 
 

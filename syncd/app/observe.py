@@ -12,7 +12,7 @@ from syncd.app.reports import sight
 from syncd.app.world import OpenLink
 from syncd.core.address import AddressKey
 from syncd.core.events import Event, Learned, What
-from syncd.core.pairs import NewLatch, Pair, Sighting
+from syncd.core.pairs import Gone, NewLatch, Pair, Sighting
 from syncd.core.people import ContactId, Member, MemberStatus
 from syncd.core.plan import Loses, Op
 from syncd.core.pushes import Reported
@@ -34,6 +34,8 @@ _WHY: Final = {
     What.VANISHED: "gone from the list",
     What.LET_GO: "gone from the list",
 }
+
+_BACK: Final = "active on the list again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,11 @@ def observe(
     if empty or missed + len(returned) > allowance - lost:
         waiting |= Loses.VANISHED if missed else Loses.NOTHING
         waiting |= Loses.RETURNED if returned else Loses.NOTHING
+        store.sightings.mark_returning(number for number, _, _ in returned)
     else:
         for contact, pair in vanished:
             sorting.gone(contact, pair, What.VANISHED)
-        for sighting, found in returned:
+        for _, sighting, found in returned:
             sorting.back(sighting, found, What.SEEMS_BACK)
         lost += len(vanished)
     store.consent.learn(
@@ -181,28 +184,40 @@ class _Sorting:
     ) -> None:
         self._at = open_link
         self._restore = restore
-        self._approved = {(line[0], line[2]) for line in approved if line[1] == Op.CONSENT}
+        self._approved = {
+            (line[2], Loses(int(str(line[6])))): ContactId(int(str(line[0])))
+            for line in approved
+            if line[1] == Op.CONSENT
+        }
         self._put_back = {line[0] for line in approved if line[1] == Op.ADD}
         self._latches = latches_of(open_link)
         self._now = stamp()
         self.learned = Learned()
         self.vanished: list[tuple[ContactId, Pair]] = []
-        self.returned: list[tuple[Sighting, Pair | None]] = []
+        self.returned: list[tuple[int, Sighting, Pair | None]] = []
         self.missed = 0
         consent, sightings = open_link.store.consent, open_link.store.sightings
-        gone, hashed = consent.gone(open_link.number), consent.hashed
+        self._gone, self._hashed = consent.gone(open_link.number), consent.hashed
         proves_nothing = []
         for number, sighting, pair, present in sightings.all(
             open_link.number, open_link.snapshot.id
         ):
-            known = gone.get(hashed(pair.base.key if pair is not None else sighting.key))
-            known = known or gone.get(hashed(sighting.key))
-            news = news_of(sighting, pair, known)
-            if not self._sort(news, sighting, pair, present=present):
+            keys = [sighting.key] if pair is None else [pair.base.key, sighting.key]
+            known = next(filter(None, map(self._gone_from, keys)), None)
+            latched = self._is_latched(sighting, pair)
+            news = news_of(sighting, pair, known, latched=latched)
+            if news in {News.RETURNED, News.SEEMS_BACK} and not latched:
+                self.back(sighting, pair, None)  # somebody released them
+            elif not self._sort(number, news, sighting, pair, present=present):
                 proves_nothing.append(number)
         sightings.drop(proves_nothing)
 
-    def _sort(self, news: News, sighting: Sighting, pair: Pair | None, *, present: bool) -> bool:
+    def _gone_from(self, key: AddressKey) -> Gone | None:
+        return self._gone.get(self._hashed(key)) if self._gone else None
+
+    def _sort(
+        self, number: int, news: News, sighting: Sighting, pair: Pair | None, *, present: bool
+    ) -> bool:
         """Take one sighting; False where nothing may be concluded from it."""
         contact, member = sighting.contact, sighting.member
         match news:
@@ -212,10 +227,11 @@ class _Sorting:
                 self._vanished(contact, pair, present=present)
             case News.RETURNED:
                 self.back(sighting, pair, What.RETURNED)
-            case News.SEEMS_BACK if (contact or 0, sighting.key) in self._approved:
+            case News.SEEMS_BACK if (sighting.key, Loses.RETURNED) in self._approved:
+                self._use(sighting.key, Loses.RETURNED)
                 self.back(sighting, pair, What.RETURNED)
             case News.SEEMS_BACK:
-                self.returned.append((sighting, pair))
+                self.returned.append((number, sighting, pair))
             case News.STRANGE:
                 log.warning("list.standing_unknown")
                 return pair is None
@@ -241,10 +257,15 @@ class _Sorting:
     def _vanished(self, contact: ContactId, pair: Pair, *, present: bool) -> None:
         if self._restore and present and contact not in self._latches.contacts:
             self.missed += contact not in self._put_back
-        elif (contact, pair.base.key) in self._approved:
+        elif self._approved.get((pair.base.key, Loses.VANISHED)) == contact:
+            self._use(pair.base.key, Loses.VANISHED)
             self.gone(contact, pair, What.LET_GO)
         else:
             self.vanished.append((contact, pair))
+
+    def _use(self, key: AddressKey, loses: Loses) -> None:
+        """Let an approval serve once."""
+        self.learned.approved.append((self._approved[key, loses], key))
 
     def gone(self, contact: ContactId, pair: Pair, what: What) -> None:
         """Latch somebody who vanished."""
@@ -254,20 +275,34 @@ class _Sorting:
         self.learned.marked.append((contact, MemberStatus.UNSUBSCRIBED, ""))
         self._tell(what, contact, key, self._now)
 
-    def back(self, sighting: Sighting, pair: Pair | None, what: What) -> None:
-        """End the latches of somebody who is back, of all contacts at that address too."""
-        keys = _keys(sighting, pair)
-        contacts = {c for key in keys for c in self._at.store.runs.contacts_with(key)}
+    def _is_latched(self, sighting: Sighting, pair: Pair | None) -> bool:
+        latches = self._latches
+        return (
+            any(map(latches.holds_key, _keys(sighting, pair)))
+            or sighting.contact in latches.contacts
+            or (pair is not None and pair.status is MemberStatus.UNSUBSCRIBED)
+        )
+
+    def back(self, sighting: Sighting, pair: Pair | None, what: What | None) -> None:
+        """End the latches of somebody who is back, of all contacts at that address too.
+
+        With them goes what their latches had spread to: the address that such a contact has now,
+        unless somebody was seen to leave from there. `what` is told, where it is news.
+        """
+        store, keys = self._at.store, _keys(sighting, pair)
+        contacts = {c for key in keys for c in store.runs.contacts_with(key)}
         if sighting.contact is not None:
             contacts.add(sighting.contact)
-            member = sighting.member
-            reference = member.reference if member is not None else ""
-            standing = (sighting.contact, MemberStatus.ACTIVE, reference)
+        spread = store.pairs.keys_of(self._at.number, sorted(contacts))
+        keys += [key for key in spread if key not in keys and self._gone_from(key) is None]
+        if sighting.contact is not None and sighting.member is not None:
+            standing = (sighting.contact, MemberStatus.ACTIVE, sighting.member.reference)
             self.learned.marked.append(standing)
-        self.learned.lifted += [NewLatch(what.value, key=key) for key in keys]
-        self.learned.lifted += [NewLatch(what.value, contact=c) for c in sorted(contacts)]
+        self.learned.lifted += [NewLatch(_BACK, key=key) for key in keys]
+        self.learned.lifted += [NewLatch(_BACK, contact=c) for c in sorted(contacts)]
         self.learned.back += keys
-        self._tell(what, sighting.contact, sighting.key, self._now)
+        if what is not None:
+            self._tell(what, sighting.contact, sighting.key, self._now)
 
     def _standing(self, news: News, contact: ContactId, member: Member) -> None:
         status = {News.BOUNCED: MemberStatus.BLOCKED, News.WORKS: MemberStatus.ACTIVE}.get(news)

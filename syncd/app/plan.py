@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from syncd.app.apply import DAY, latches_of, stamp
 from syncd.app.confirm import confirm
 from syncd.app.observe import observe
+from syncd.app.releases import heed_field
 from syncd.app.world import OpenLink
 from syncd.core.events import Event, What
 from syncd.core.journal import fingerprint, signature, subject
@@ -57,6 +58,7 @@ def plan_link(
     removed_lately = store.journal.removed_since(number, stamp(-DAY))
     limit = link.limits.allowance(pairs)
     policy = _policy(open_link)
+    heed_field(open_link)
     seen = observe(
         open_link,
         list_id,
@@ -194,7 +196,10 @@ class _Planner:
         if consent.field is None or self._policy.first_run:
             return
         unmarked = self._at.store.consent.unmarked(
-            self._at.number, self._at.snapshot.id, consent.unsubscribed
+            self._at.number,
+            self._at.snapshot.id,
+            field=consent.field,
+            unsubscribed=consent.unsubscribed,
         )
         for contact, person in unmarked:
             left = contact in self._latches.contacts

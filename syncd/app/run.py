@@ -89,6 +89,12 @@ class _Reading:
         self._planfix = world.planfix
         self._selection = link.selection
         self._stop = stop
+        consents = (each.consent for each in world.links if each.selection == link.selection)
+        self._fields = {
+            consent.field
+            for consent in consents
+            if consent.field is not None and consent.allow_planfix_release
+        }
         self._sweep: SweepReport | SyncdError | None = None
 
     def sweep(self, snapshot: "Snapshot") -> SweepReport:
@@ -100,6 +106,7 @@ class _Reading:
             here = snapshot.present()
             return SweepReport(total=here, read=here, pages=0, certified=True, changed=True)
         if self._sweep is None:
+            snapshot.want(self._fields)
             try:
                 self._sweep = self._planfix.sweep(self._selection, snapshot, stop=self._stop)
             except SyncdError as error:
@@ -140,14 +147,16 @@ def _run_link(
 def opened(world: World, link: Link, run: str) -> OpenLink:
     """Return a link's place in the store, with its service opened for this run."""
     snapshot = world.store.snapshot(world.account, link.selection)
+    number = world.store.links.open(
+        link.name,
+        world.scopes[link.name],
+        snapshot.id,
+        follow=not link.selection.is_pushed,  # a list made again is another selection
+    )
     return OpenLink(
         link=link,
-        number=world.store.links.open(
-            link.name,
-            world.scopes[link.name],
-            snapshot.id,
-            follow=not link.selection.is_pushed,  # a list made again is another selection
-        ),
+        number=number,
+        sharing=world.sharing(link),
         run=run,
         backend=world.open_backend(link.backend),
         snapshot=snapshot,
@@ -232,8 +241,11 @@ def _apply(
 
 
 def _report_applied(applied: Applied, report: LinkReport) -> None:
+    """Tell what was done; what turned out to be not due yet, or no more, was no plan."""
+    undue = applied.waiting + applied.unwanted
+    report.planned = {op: count - undue[op] for op, count in report.planned.items()}
     report.applied = {op: applied.done[op] for op in Op}
-    report.held += applied.waiting
+    report.held += applied.waiting.total()
     report.stopped = applied.stopped
 
 

@@ -8,6 +8,7 @@ import structlog
 from syncd.app.apply import Applied, Applier, stamp
 from syncd.app.world import OpenLink
 from syncd.core.journal import Entry
+from syncd.core.plan import Op
 from syncd.ports import ListId
 
 log = structlog.get_logger()
@@ -19,7 +20,7 @@ def settle(open_link: OpenLink, list_id: ListId | None) -> Applied | None:
     Every call of a list states an end state, so a repetition is safe: an add goes as an
     import, a refused removal counts as done, a refused rename is tried as an update. So does
     every write to Planfix but a new contact. People's wishes to leave that were not yet told to
-    the list are told now.
+    the list are told now, or as soon as it is known which list that is.
     """
     journal = open_link.store.journal
     journal.drop_planned(open_link.number)
@@ -27,7 +28,8 @@ def settle(open_link: OpenLink, list_id: ListId | None) -> Applied | None:
     if not entries:
         return None
     if list_id is None:
-        journal.drop(entries, "there is no list yet", at=stamp())
+        moot = [entry for entry in entries if entry.operation.op is not Op.UNSUBSCRIBE]
+        journal.drop(moot, "there is no list yet", at=stamp())
         return None
     log.warning("journal.settled", calls=len(entries))
     applier = Applier(open_link, list_id, stop=lambda: False)

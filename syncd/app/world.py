@@ -57,6 +57,16 @@ class World:
         known = ", ".join(link.name for link in self.links)
         raise UsageError(f"There is no link {name!r} in the config.", hint=f"Links: {known}.")
 
+    def sharing(self, link: Link) -> tuple[LinkNumber, ...]:
+        """Return the numbers of the links that show consent in the same field; its own is one."""
+        fellows = (
+            other
+            for other in self.links
+            if other.name == link.name or other.consent.field == link.consent.field is not None
+        )
+        numbers = (self.store.links.number(other.name) for other in fellows)
+        return tuple(number for number in numbers if number is not None)
+
     def list_id(self, link: Link) -> ListId | None:
         """Return the id of a link's list: the config's, else the one remembered."""
         number = self.store.links.number(link.name)
@@ -67,10 +77,11 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLink:
-    """One link in one run."""
+    """One link in one run; `sharing` are those whose consent stands in the same field as its."""
 
     link: Link
     number: LinkNumber
+    sharing: tuple[LinkNumber, ...]
     run: str
     backend: MemberSide
     snapshot: "Snapshot"

@@ -6,7 +6,7 @@ from typing import Final
 from syncd.config.kinds import did_you_mean
 from syncd.config.reading import Reading, Table
 from syncd.config.settings import BackendType, SmsType, place_of
-from syncd.core.link import Direction, NewSubscribers
+from syncd.core.link import ConsentScope, Direction, NewSubscribers, Vanished
 
 _CONSENT_FIELD: Final = ("field", "unsubscribed", "subscribed")
 
@@ -32,9 +32,11 @@ def check_rules(
         _check_has_list(reading, link)
         _check_consent(reading, link)
         _check_new_subscribers(reading, link)
+        _check_vanished(reading, link)
         backend = by_name.get(link.values.get("backend", ""))
         if backend is not None:
             _check_direction(reading, link, backend, types, receives=receiver is not None)
+    _check_fields(reading, links)
     _check_lists(reading, links, by_name, "list")
     _check_lists(reading, links, by_name, "list_id")
     for gateway in gateways:
@@ -175,6 +177,15 @@ def _check_new_subscribers(reading: Reading, link: Table) -> None:
         )
 
 
+def _check_vanished(reading: Reading, link: Table) -> None:
+    """Report a link that is to put people back on a list to which it writes nothing."""
+    restores = link.values.get("vanished") is Vanished.RESTORE
+    if restores and link.values.get("direction") is Direction.TO_PLANFIX:
+        line = reading.line(link, "direction")
+        message = f'goes against direction (line {line}); write "unsubscribe"'
+        reading.report(link.where, message, "vanished")
+
+
 def _check_consent(reading: Reading, link: Table) -> None:
     consent = link.values.get("consent")
     if not isinstance(consent, Table):
@@ -193,6 +204,24 @@ def _check_consent(reading: Reading, link: Table) -> None:
     if consent.values.get("allow_planfix_release") and not given:
         message = "needs field and its two values; take it out"
         reading.report(consent.where, message, "allow_planfix_release")
+
+
+def _check_fields(reading: Reading, links: Sequence[Table]) -> None:
+    """Refuse one field for the consent of several lists, unless it is the same for all of them."""
+    first: dict[int, Table] = {}
+    for link in links:
+        consent = link.values.get("consent")
+        if not isinstance(consent, Table) or consent.values.get("field") is None:
+            continue
+        other = first.setdefault(consent.values["field"], consent)
+        scopes = {each.values.get("scope", ConsentScope.LINK) for each in (consent, other)}
+        if other is not consent and scopes != {ConsentScope.ACCOUNT}:
+            line = reading.line(other, "field")
+            message = (
+                f"is another link's too (line {line}); give each its own, or write"
+                ' scope = "account" in both'
+            )
+            reading.report(consent.where, message, "field")
 
 
 def _check_kannel(reading: Reading, gateway: Table) -> None:

@@ -57,7 +57,8 @@ class Learned:
 
     `lifted` ends the latches of contacts and addresses, in the link and in the account.
     `gone` says who was seen off the list (key, reference, ISO 8601 time in UTC), `back` whose
-    record of that kind ends. `marked` are members' standings and references.
+    record of that kind ends. `marked` are members' standings and references. `approved` are
+    those whose departure or return a person approved, by the contact and address withheld.
     """
 
     latches: list[NewLatch] = field(default_factory=list)
@@ -65,7 +66,13 @@ class Learned:
     gone: list[tuple[AddressKey, str, str]] = field(default_factory=list)
     back: list[AddressKey] = field(default_factory=list)
     marked: list[tuple[ContactId, MemberStatus, str]] = field(default_factory=list)
+    approved: list[tuple[ContactId, AddressKey]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.latches, self.lifted, self.gone, self.back, self.marked, self.events))
+        return any(
+            (
+                self.latches, self.lifted, self.gone, self.back, self.marked, self.approved,
+                self.events,
+            )
+        )  # fmt: skip

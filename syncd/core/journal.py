@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.link import LinkNumber
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import TO_PLANFIX, Operation
+from syncd.core.plan import TO_PLANFIX, Loses, Operation
 
 
 class State(StrEnum):
@@ -77,6 +77,10 @@ class Subject(NamedTuple):
     planfix: bool
 
 
+_SEEN: Final = Loses.VANISHED | Loses.RETURNED
+"""To let somebody go is another word than to take them back."""
+
+
 def subject(operation: Operation) -> Subject:
     """Return whom an operation's failure keeps in quarantine."""
     key = NO_KEY if operation.contact else operation.person.key
@@ -88,7 +92,7 @@ def signature(operation: Operation) -> tuple[object, ...]:
     person = operation.person
     return (
         operation.contact, operation.op.value, person.key, person.first, person.last,
-        operation.old_key,
+        operation.old_key, int(operation.loses & _SEEN),
     )  # fmt: skip
 
 

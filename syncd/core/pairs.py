@@ -33,7 +33,8 @@ class Row:
 
     `now` is what was last read (of an absent contact: the last that was seen); `fault` says
     why its address can't be used. `holder` is the contact whose member has the key of `now`,
-    other than this one's; `contested` says that further contacts have that key too.
+    other than this one's; `contested` says that further contacts have that key too. `taken`: a
+    member whose contact nobody knows is active under that key.
     """
 
     contact: ContactId
@@ -44,11 +45,19 @@ class Row:
     holder: ContactId | None = None
     contested: bool = False
     sighting: "Sighting | None" = None
+    taken: bool = False
 
     @property
     def seen(self) -> Member | None:
         """The member as the list showed it, where that isn't what the pair says."""
         return self.sighting.member if self.sighting is not None else None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the member is no longer where the pair says: moved on the list, or gone."""
+        if self.pair is None or self.sighting is None:
+            return False
+        return self.seen is None or self.seen.person.key != self.pair.base.key
 
     @property
     def member(self) -> Person:
@@ -58,11 +67,23 @@ class Row:
         return self.pair.base if self.pair is not None else self.now
 
 
+class Release(StrEnum):
+    """Whether a person's word to subscribe somebody again was carried out."""
+
+    NO = ""  # nobody said so, or it is done
+    DUE = "due"
+    PERHAPS = "perhaps"  # it was sent, and nobody knows the answer
+
+
 class Gone(NamedTuple):
-    """Someone whom we saw off a list: when (ISO 8601, UTC), and the reference they had."""
+    """Someone whom we saw off a list: when (ISO 8601, UTC), and the reference they had.
+
+    Of one who was released, `at` is when.
+    """
 
     at: str
     reference: str
+    release: Release = Release.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +92,14 @@ class Sighting:
 
     `contact` is the one whose member this is, None for a member without a pair; `member` is
     None where the list has it no longer. On a list that holds a name as one text, the member's
-    names are those of the base where they come to the same text.
+    names are those of the base where they come to the same text. `returns`: they had left, seem
+    to be back with too many others, and a person has to say whether they are.
     """
 
     key: AddressKey
     contact: ContactId | None
     member: Member | None
+    returns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

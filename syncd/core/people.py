@@ -59,15 +59,29 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomValue:
+    """One custom field of a contact; `text` is what people see, `value` what is stored."""
+
+    field: int
+    name: str
+    value: str
+    text: str
+
+    def says(self, value: str) -> bool:
+        """Whether the field has this value, or shows it."""
+        return value in {self.value, self.text}
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
     """A person or company as Planfix's contact list gives it; `id` is the XML API's.
 
-    `custom` holds the custom fields that were asked for: pairs of a field's id and its value.
+    `custom` holds the custom fields that were asked for.
     """
 
     id: ContactId
     person: Person
-    custom: tuple[tuple[int, str], ...] = ()
+    custom: tuple[CustomValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ class Result(StrEnum):
     REFUSED = "refused"  # the member's own wish stands against it: never try again
     BLOCKED = "blocked"  # the list knows that the address bounces
     ABSENT = "absent"
-    CHANGED = "changed"  # the far side holds another value than was read: see in the next run
+    CHANGED = "changed"  # what the far side holds now stands against it: see in the next run
     FAILED = "failed"
 
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from syncd.core.pairs import Gone, Pair, Sighting
+from syncd.core.pairs import Gone, Pair, Release, Sighting
 from syncd.core.people import Member, MemberStatus
 
 
@@ -20,20 +20,22 @@ class News(StrEnum):
     NONE = "nothing of that kind"
 
 
-def news_of(sighting: Sighting, pair: Pair | None, gone: Gone | None) -> News:
+def news_of(
+    sighting: Sighting, pair: Pair | None, gone: Gone | None, *, latched: bool = False
+) -> News:
     """Say what a sighting means for a person's consent and for what we know of the member.
 
-    `gone` is the record of the member's key on this list. A pair whose member is seen to have
-    left is news whenever the pair was active; someone without a pair, when it wasn't seen
-    before, or happened after it was.
+    `gone` is the record of the member's key on this list; `latched`: they are kept out already.
+    That somebody left is news unless it is known, by their latch; or was before a person said
+    that they may be subscribed again.
     """
     member = sighting.member
     status = pair.status if pair is not None else None
     if member is None:
         news = News.VANISHED
     elif member.status is MemberStatus.UNSUBSCRIBED:
-        later = gone is None or (member.since != "" and member.since > gone.at)
-        news = News.LEFT if pair is not None or later else News.NONE
+        known = gone is not None and pair is None and _known(member, gone, latched=latched)
+        news = News.NONE if known else News.LEFT
     elif member.status is MemberStatus.UNKNOWN:
         news = News.STRANGE
     elif member.status is MemberStatus.BLOCKED:
@@ -46,6 +48,15 @@ def news_of(sighting: Sighting, pair: Pair | None, gone: Gone | None) -> News:
         renewed = pair is not None and member.reference not in {"", pair.reference}
         news = News.RENEWED if renewed else News.NONE
     return news
+
+
+def _known(member: Member, gone: Gone, *, latched: bool) -> bool:
+    """Say whether a member's absence is the one that is on record."""
+    if member.since > gone.at:
+        return False
+    if gone.release is Release.PERHAPS:
+        return member.since != ""  # else they may have been put back, and have left again
+    return latched or gone.release is Release.DUE
 
 
 def _return(member: Member, gone: Gone) -> News:

@@ -68,7 +68,10 @@ def reconcile(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -
     end. Latches of this run are expected to be in `latches` already.
     """
     tangled: list[Tangled] = []
+    elsewhere: set[ContactId] = set()
     for row in rows:
+        if row.is_elsewhere:
+            elsewhere.add(row.contact)
         latched = latches.hold(row)
         answer = (
             _newcomer(row, policy, latched=latched)
@@ -80,7 +83,7 @@ def reconcile(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -
                 tangled.append(step)
             else:
                 yield step
-    yield from resolve(tangled, policy)
+    yield from resolve(tangled, policy, elsewhere)
 
 
 def strangers(
@@ -88,16 +91,16 @@ def strangers(
 ) -> Iterator[Operation]:
     """Answer the members whom no contact of the selection is.
 
-    They become contacts where the policy says so; those who had left and seem to be back wait
-    for a person, where they are too many.
+    They become contacts where the policy says so, but not at a latched address; those who had
+    left and seem to be back wait for a person, where they are too many.
     """
     for sighting in sightings:
         member = sighting.member
         if member is None or not member.status.on_list:
             continue
-        if latches.holds_key(sighting.key):
+        if sighting.returns:
             yield _seems_back(_NOBODY, member)
-        elif policy.creates and policy.writes_planfix:
+        elif policy.creates and policy.writes_planfix and not latches.holds_key(sighting.key):
             yield Operation(
                 Op.PLANFIX_CREATE,
                 _NOBODY,
@@ -111,18 +114,17 @@ def _newcomer(row: Row, policy: Policy, *, latched: bool) -> Iterator[Step | Tan
     """Answer a contact without a member: the second table of the design."""
     if row.standing is not Standing.PRESENT or not row.now.key:
         return
-    seen = row.seen
-    if latched and seen is not None:
-        yield (
-            Pairing(row.contact, row.now, MemberStatus.UNSUBSCRIBED, seen.reference, "unsubscribed")
-            if not seen.status.on_list
-            else _seems_back(row.contact, seen)
-        )
+    seen, alone = row.seen, row.holder is None and not row.contested
+    if seen is not None and row.sighting is not None and row.sighting.returns:
+        yield _seems_back(row.contact, seen)
+    elif latched and alone and seen is not None and not seen.status.on_list:
+        why = "unsubscribed"
+        yield Pairing(row.contact, row.now, MemberStatus.UNSUBSCRIBED, seen.reference, why)
     elif latched:
         yield Suppressed(row.contact, row.now)
     elif row.fault and seen is None:
         yield Held(row.contact, row.fault)
-    elif row.holder is None and not row.contested:
+    elif alone:
         yield from join(row, policy)
     else:
         yield Tangled(row, Action.ADD_NEW, latched=False, wanted=row.now)
@@ -135,11 +137,9 @@ def _paired(  # noqa: C901, PLR0912  (the table has so many answers)
     change = contact_change(row, pair.base)
     member = member_change(row, pair, latched=latched)
     action = TABLE[change][member]
-    if member is MemberChange.UNSUBSCRIBED and pair.status is MemberStatus.UNSUBSCRIBED:
-        seen = row.seen
-        if seen is not None and seen.status.on_list:
-            yield _seems_back(row.contact, seen)
-            return
+    if row.seen is not None and row.sighting is not None and row.sighting.returns:
+        yield _seems_back(row.contact, row.seen)
+        return
     if action is Action.LATCH_END and row.standing is Standing.UNASKED:
         action = Action.LATCH
     if member is MemberChange.VANISHED and not (action is Action.GONE and policy.restore):

@@ -6,7 +6,7 @@ with a latched address is held as a whole.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -24,6 +24,7 @@ _LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
 _UNPROVED = "not read, and nothing proves it gone"
 _ADOPTED = "on the list already"
 _PUT_BACK = "Planfix's address put on the list"
+_THERE_ALREADY = "moved to an address that is on the list already, which is theirs from now on"
 _SHADOWED = "moved to an address that another contact already has on this list"
 
 
@@ -59,9 +60,15 @@ class Tangled:
         return self.action in {Action.RENAME, Action.ADD_NEW}
 
 
-def resolve(tangled: Sequence[Tangled], policy: Policy) -> Iterator[Step]:
-    """Settle who gets which address; yield the steps in the order they must be done."""
-    return _Exchange(tangled, policy).steps()
+def resolve(
+    tangled: Sequence[Tangled], policy: Policy, elsewhere: Collection[ContactId] = ()
+) -> Iterator[Step]:
+    """Settle who gets which address; yield the steps in the order they must be done.
+
+    `elsewhere` are those whose members are no longer where their pairs say: whoever wants such
+    an address waits until that is settled.
+    """
+    return _Exchange(tangled, policy, elsewhere).steps()
 
 
 def join(row: Row, policy: Policy, *, after: ContactId | None = None) -> Iterator[Step]:
@@ -94,8 +101,11 @@ def join(row: Row, policy: Policy, *, after: ContactId | None = None) -> Iterato
 class _Exchange:
     """One resolution: the rows, who holds which key, and who won it."""
 
-    def __init__(self, tangled: Sequence[Tangled], policy: Policy) -> None:
+    def __init__(
+        self, tangled: Sequence[Tangled], policy: Policy, elsewhere: Collection[ContactId]
+    ) -> None:
         self._policy = policy
+        self._elsewhere = elsewhere
         self._by_contact: Mapping[ContactId, Tangled] = {t.row.contact: t for t in tangled}
         self._holder_of: dict[AddressKey, ContactId] = {
             t.member_key: t.row.contact for t in tangled if t.member_key
@@ -182,6 +192,9 @@ class _Exchange:
 
     def _claim(self, t: Tangled) -> Iterator[Step]:
         holder = self._other_holder(t)
+        if holder in self._elsewhere and holder not in self._by_contact:
+            yield Held(t.row.contact, _WAITS)
+            return
         if not self._wins(t) or (holder is not None and holder not in self._by_contact):
             yield from self._shadow(t)
             return
@@ -199,6 +212,10 @@ class _Exchange:
         row, wanted = t.row, t.wanted
         if row.pair is None:
             yield from join(row, self._policy, after=after)
+            return
+        if t.action is Action.RENAME and row.taken and wanted.key == row.now.key:
+            loses = Loses.OLD_ADDRESS
+            yield Operation(Op.REMOVE, row.contact, row.member, _THERE_ALREADY, loses=loses)
             return
         if row.sighting is not None and row.sighting.member is None:
             why = "gone from the list, and put back as the link's config says"

@@ -80,17 +80,17 @@ class Planfix:
             raise
         return True
 
-    def find(self, address: str) -> tuple[ContactId, ...]:
-        """Return whose main or additional address this is, persons and companies, by id."""
-        return writing.find(self.contacts, address)
-
     def correct(self, contact: ContactId, *, was: Person, wanted: Person) -> ItemResult:
         """Write the fields in which `wanted` differs from `was`, where they still are as read."""
         return writing.correct(self.contacts, contact, was=was, wanted=wanted)
 
-    def create(self, person: Person) -> ContactId:
-        """Add a person's contact; look with `find` first (raises what `contacts.add` does)."""
-        return self.contacts.add(address=person.address, name=person.first, last_name=person.last)
+    def create(self, person: Person) -> ItemResult:
+        """Add a person's contact, unless somebody has the address already."""
+        return writing.create(self.contacts, person)
+
+    def says(self, contact: ContactId, *, field: int, value: str) -> bool:
+        """Ask contact.get whether a custom field has a value; False where it can't be seen."""
+        return writing.says(self.contacts, contact, field=field, value=value)
 
     def mark(self, contact: ContactId, *, field: int, value: str) -> ItemResult:
         """Set a custom field and see that it reads back so; unchanged where it did before."""

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from syncd.core.link import Selection
-from syncd.core.people import ContactId
+from syncd.core.people import Contact, ContactId
 from syncd.errors import StoppedError
 from syncd.planfix.client import PlanfixClient, UnreadablePageError
 from syncd.ports import ReadContact, Remembered, SnapshotWriter, SweepReport
@@ -191,7 +191,7 @@ class _Pass:
         page = self._read_split(number, split, digest) if split else None
         if page is not None:
             return page
-        whole = xml.read_page(body)
+        whole = xml.read_page(body, self.snapshot.fields)
         ids = [read.contact.id for read in whole.contacts]
         known = self._remembered(ids)
         changed = [
@@ -212,7 +212,7 @@ class _Pass:
                 if _same(known, guess, split.digests[place]):
                     ids[place] = guess
             new = [place for place in new if ids[place] == _UNREAD]
-        contacts = xml.parse_pieces([split.pieces[place] for place in new]) if new else []
+        contacts = self._parsed([split.pieces[place] for place in new])
         if contacts is None:
             return None
         for place, contact in zip(new, contacts, strict=True):
@@ -222,6 +222,9 @@ class _Pass:
             for place, contact in zip(new, contacts, strict=True)
         ]
         return self._made(split.total, digest, ids, changed)
+
+    def _parsed(self, pieces: Sequence[bytes]) -> Sequence[Contact] | None:
+        return xml.parse_pieces(pieces, self.snapshot.fields) if pieces else ()
 
     def _made(
         self,
@@ -300,6 +303,8 @@ class _Span:
 
 class _OnlyIds:
     """A snapshot of nothing but the ids of the sweep under way, and where they stood."""
+
+    fields: frozenset[int] = frozenset()
 
     def __init__(self) -> None:
         self.page_of: dict[ContactId, int] = {}

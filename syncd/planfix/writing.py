@@ -15,6 +15,7 @@ from syncd.planfix.contacts import FURTHER_ADDRESS, MAIN_ADDRESS, Contacts
 from syncd.wire.planfix_xml import Card
 
 _TARGETS: Final = ("contact", "company")
+_TAKEN: Final = "8007"
 
 
 def find(planfix: Contacts, address: str) -> tuple[ContactId, ...]:
@@ -39,8 +40,9 @@ def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Perso
     """Write the fields in which `wanted` differs from `was`, where they still are as read.
 
     A field that has the wanted value already is left alone; one that has neither is somebody's
-    later word: Result.CHANGED, and nothing is written. Planfix's refusal is Result.FAILED.
-    Either value may be one that we wrote: a first name is known again with its patronymic.
+    later word: Result.CHANGED, and nothing is written; so where somebody else has the address.
+    Either value may be one that we wrote: a first name is known again with its patronymic. Any
+    other refusal of Planfix's is Result.FAILED.
     """
     try:
         card = planfix.get(contact)
@@ -58,7 +60,22 @@ def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Perso
             address=changes.get("address", ""),
         )
     except ItemError as refusal:
-        return ItemResult(Result.FAILED, str(refusal))
+        return _refused(refusal)
+    return ItemResult(Result.DONE)
+
+
+def create(planfix: Contacts, person: Person) -> ItemResult:
+    """Add a person's contact, unless somebody has the address already: Result.CHANGED.
+
+    Raises:
+        AmbiguousError: it may have been added.
+    """
+    try:
+        if find(planfix, person.address):
+            return ItemResult(Result.CHANGED, "Planfix has the address outside the selection")
+        planfix.add(address=person.address, name=person.first, last_name=person.last)
+    except ItemError as refusal:
+        return _refused(refusal)
     return ItemResult(Result.DONE)
 
 
@@ -79,9 +96,23 @@ def mark(planfix: Contacts, contact: ContactId, *, field: int, value: str) -> It
     return ItemResult(Result.FAILED, f"custom field {field} does not take the value {value!r}")
 
 
+def says(planfix: Contacts, contact: ContactId, *, field: int, value: str) -> bool:
+    """Say whether a custom field has a value; a contact that can't be seen says nothing."""
+    try:
+        return _says(planfix.get(contact), field, value)
+    except ItemError:
+        return False
+
+
 def person_of(card: Card) -> Person:
     """Return a contact of contact.get as contact.getList gives it: a company has no last name."""
     return Person.of(card.email, card.name, "" if card.is_company else card.last_name)
+
+
+def _refused(refusal: ItemError) -> ItemResult:
+    if refusal.code == _TAKEN:
+        return ItemResult(Result.CHANGED, "somebody else in Planfix has the address")
+    return ItemResult(Result.FAILED, str(refusal))
 
 
 def _shown(planfix: Contacts, address: str, kind: int) -> Iterator[Contact]:
@@ -119,6 +150,4 @@ def _without_patronymic(name: str, mid_name: str) -> str:
 
 
 def _says(card: Card, field: int, value: str) -> bool:
-    return any(
-        value in {custom.value, custom.text} for custom in card.custom if custom.field == field
-    )
+    return any(custom.says(value) for custom in card.custom if custom.field == field)

@@ -10,10 +10,12 @@ from typing import Final
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.events import Event, Learned, What
 from syncd.core.link import ACCOUNT, LinkNumber
-from syncd.core.pairs import Gone, NewLatch
+from syncd.core.pairs import Gone, NewLatch, Release
 from syncd.core.people import ContactId, Person
+from syncd.core.plan import Operation
 from syncd.store import events
 from syncd.store.database import Database
+from syncd.store.journal import Draft
 
 _HASH_BYTES: Final = 16
 
@@ -66,12 +68,34 @@ class ConsentStore:
         with self._database.transaction() as raw:
             return _latch(raw, link, latches, hashed, run=run, at=at)
 
+    def let_go(
+        self, link: LinkNumber, latched_in: LinkNumber, latches: Iterable[NewLatch],
+        wish: Operation, *, run: str, at: str,
+    ) -> None:  # fmt: skip
+        """Set a person's latches, and journal that the list is to be told: both or neither.
+
+        What we wrote to Planfix of their consent before is forgotten, so that a field that was
+        set back before now releases them no more.
+        """
+        latches = tuple(latches)
+        hashed = self.hashed
+        with self._database.transaction() as raw:
+            _latch(raw, latched_in, latches, hashed, run=run, at=at)
+            raw.executemany(
+                "DELETE FROM consent_mark WHERE contact = ?",
+                [(latch.contact,) for latch in latches if latch.contact is not None],
+            )
+            Draft(raw, link, 0, run=run, at=at).write([(wish, False)])
+
     def gone(self, link: LinkNumber) -> dict[bytes, Gone]:
         """Return whom we saw off a list, by the keyed hash of the address."""
         rows = self._database.rows(
-            "SELECT key_hash, at, reference FROM gone WHERE link = ?", (link,)
+            "SELECT key_hash, at, reference, release FROM gone WHERE link = ?", (link,)
         )
-        return {key_hash: Gone(at, reference) for key_hash, at, reference in rows}
+        return {
+            key_hash: Gone(at, reference, Release(release))
+            for key_hash, at, reference, release in rows
+        }
 
     def learn(
         self, link: LinkNumber, latched_in: LinkNumber, learned: Learned, *, run: str, at: str
@@ -86,6 +110,12 @@ class ConsentStore:
         with self._database.transaction() as raw:
             _lift(raw, link, learned.lifted, hashed)
             _latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
+            # A release names all addresses of a person, and is carried out with one of them.
+            raw.executemany(
+                "UPDATE gone SET release = '' WHERE link = ?1 AND release <> '' AND at ="
+                " (SELECT at FROM gone WHERE link = ?1 AND key_hash = ?2 AND release <> '')",
+                [(link, hashed(key)) for key in learned.back],
+            )
             raw.executemany(
                 "DELETE FROM gone WHERE link = ? AND key_hash = ?",
                 [(link, hashed(key)) for key in learned.back],
@@ -93,7 +123,7 @@ class ConsentStore:
             raw.executemany(
                 "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (link, key_hash) DO UPDATE SET reference = excluded.reference,"
-                " at = excluded.at",
+                " at = excluded.at, release = ''",
                 [(link, hashed(key), reference, since) for key, reference, since in learned.gone],
             )
             raw.executemany(
@@ -103,6 +133,11 @@ class ConsentStore:
                     (status.value, reference, reference, link, contact)
                     for contact, status, reference in learned.marked
                 ],
+            )
+            raw.executemany(
+                "UPDATE operation SET state = 'dropped', error = 'approved' WHERE link = ?"
+                " AND state = 'withheld' AND op = 'consent' AND contact = ? AND key = ?",
+                [(link, contact, key) for contact, key in learned.approved],
             )
             events.tell(raw, link, learned.events, run=run, at=at)
 
@@ -115,11 +150,14 @@ class ConsentStore:
         run: str,
         at: str,
         reason: str,
+        since: str = "",
+        what: What = What.RELEASED,
     ) -> int:
         """End the latches of a person, as somebody's word; return how many that were.
 
         Their ended pairs are forgotten, so that they may be subscribed again, and what the list
-        says of an unsubscribe before now latches nobody again.
+        says of an unsubscribe that we know of, or of one before `since` (now, if not given),
+        latches nobody again.
         """
         hashed = self.hashed
         lifted = [NewLatch(reason, key=key) for key in keys]
@@ -131,9 +169,10 @@ class ConsentStore:
                 [(link, contact) for contact in contacts],
             )
             raw.executemany(
-                "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, '', ?)"
-                " ON CONFLICT (link, key_hash) DO UPDATE SET at = excluded.at",
-                [(link, hashed(key), at) for key in keys],
+                "INSERT INTO gone (link, key_hash, reference, at, release)"
+                " VALUES (?, ?, '', ?, 'due') ON CONFLICT (link, key_hash)"
+                " DO UPDATE SET at = max(at, excluded.at), release = excluded.release",
+                [(link, hashed(key), since or at) for key in keys],
             )
             raw.executemany(
                 "UPDATE operation SET state = 'dropped', error = 'released' WHERE link = ?"
@@ -141,71 +180,85 @@ class ConsentStore:
                 " AND (key = ? OR contact = ?)",
                 [(link, key, -1) for key in keys] + [(link, "-", c) for c in contacts],
             )
-            told = [Event(What.RELEASED, None, key, f"{at} {reason}") for key in keys]
-            told += [Event(What.RELEASED, c, NO_KEY, f"{at} {reason}") for c in contacts]
+            told = [Event(what, None, key, f"{at} {reason}") for key in keys]
+            told += [Event(what, c, NO_KEY, f"{at} {reason}") for c in contacts]
             events.tell(raw, link, told, run=run, at=at)
         return ended
+
+    def doubt_release(self, link: LinkNumber, keys: Iterable[AddressKey]) -> None:
+        """Remember that nobody knows whether released people were subscribed again."""
+        hashed = self.hashed
+        with self._database.transaction() as raw:
+            raw.executemany(
+                "UPDATE gone SET release = 'perhaps'"
+                " WHERE link = ? AND key_hash = ? AND release <> ''",
+                [(link, hashed(key)) for key in keys],
+            )
 
     # The consent field in Planfix.
 
     def unmarked(
-        self, link: LinkNumber, selection: int, unsubscribed: str
+        self, link: LinkNumber, selection: int, *, field: int, unsubscribed: str
     ) -> list[tuple[ContactId, Person]]:
         """Return the contacts whose field doesn't say yet what we know of their consent.
 
         That is whoever is latched and not marked so, and whoever is marked and latched no
         longer; of those who are in the selection.
         """
-        rows = self._database.rows(_UNMARKED, (selection, link, link, ACCOUNT, unsubscribed))
+        rows = self._database.rows(_UNMARKED, (selection, link, ACCOUNT, field, unsubscribed))
         return [
             (ContactId(contact), Person(address, key, first, last))
             for contact, address, key, first, last in rows
         ]
 
-    def mark(
-        self, link: LinkNumber, selection: int, contact: ContactId, *,
-        field: int, value: str, at: str,
-    ) -> None:  # fmt: skip
+    def mark(self, contact: ContactId, *, field: int, value: str, at: str) -> None:
         """Remember what the field says, since we wrote it."""
         with self._database.transaction() as raw:
             raw.execute(
-                "INSERT INTO consent_mark (link, contact, value, at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (link, contact) DO UPDATE SET value = excluded.value,"
+                "INSERT INTO consent_mark (contact, field, value, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (contact, field) DO UPDATE SET value = excluded.value,"
                 " at = excluded.at",
-                (link, contact, value, at),
+                (contact, field, value, at),
             )
-            raw.execute(
-                "UPDATE custom SET value = ? WHERE selection = ? AND contact = ? AND field = ?",
-                (value, selection, contact, field),
-            )
+            # What was read before is older than that, and has to be read again, though the bytes
+            # may be the same: somebody may have set the field back at once.
+            if raw.execute(
+                "DELETE FROM custom WHERE contact = ? AND field = ?", (contact, field)
+            ).rowcount:
+                raw.execute("UPDATE contact SET digest = x'' WHERE id = ?", (contact,))
+                raw.execute(
+                    "UPDATE page SET digest = x'' WHERE (selection, number) IN"
+                    " (SELECT selection, page FROM contact WHERE id = ?)",
+                    (contact,),
+                )
 
     def set_back(
-        self, link: LinkNumber, selection: int, *, field: int, unsubscribed: str, subscribed: str
-    ) -> list[tuple[ContactId, Person]]:
-        """Return whose field we had set to `unsubscribed`, and somebody set to `subscribed`."""
-        rows = self._database.rows(_SET_BACK, (selection, field, subscribed, link, unsubscribed))
-        return [
-            (ContactId(contact), Person(address, key, first, last))
-            for contact, address, key, first, last in rows
-        ]
+        self, selection: int, *, field: int, unsubscribed: str, subscribed: str
+    ) -> list[tuple[ContactId, str]]:
+        """Return whose field somebody set to `subscribed` after we had set it to `unsubscribed`.
+
+        With each contact comes when we had. What was read before that is not held.
+        """
+        rows = self._database.rows(_SET_BACK, (selection, field, unsubscribed, subscribed))
+        return [(ContactId(contact), at) for contact, at in rows]
 
 
 _UNMARKED: Final = """
 SELECT c.id, c.address, c.key, c.first, c.last FROM contact c
-  LEFT JOIN consent_mark m ON m.link = ?2 AND m.contact = c.id
+  LEFT JOIN consent_mark m ON m.contact = c.id AND m.field = ?4
  WHERE c.selection = ?1 AND c.page IS NOT NULL
-   AND (c.id IN (SELECT contact FROM latch WHERE link IN (?3, ?4) AND contact IS NOT NULL))
+   AND (c.id IN (SELECT contact FROM latch WHERE link IN (?2, ?3) AND contact IS NOT NULL))
        <> (m.value IS ?5)
-   AND c.id IN (SELECT contact FROM latch WHERE link IN (?3, ?4) AND contact IS NOT NULL
-                UNION SELECT contact FROM consent_mark WHERE link = ?2)
+   AND c.id IN (SELECT contact FROM latch WHERE link IN (?2, ?3) AND contact IS NOT NULL
+                UNION SELECT contact FROM consent_mark WHERE field = ?4)
  ORDER BY c.id
 """
 
 _SET_BACK: Final = """
-SELECT c.id, c.address, c.key, c.first, c.last FROM custom u
-  JOIN contact c ON c.selection = u.selection AND c.id = u.contact AND c.page IS NOT NULL
-  JOIN consent_mark m ON m.contact = c.id
- WHERE u.selection = ? AND u.field = ? AND u.value = ? AND m.link = ? AND m.value = ?
+SELECT c.id, m.at FROM consent_mark m
+  JOIN contact c ON c.selection = ?1 AND c.id = m.contact AND c.page IS NOT NULL
+  JOIN custom u ON u.selection = ?1 AND u.contact = m.contact AND u.field = ?2
+ WHERE m.field = ?2 AND m.value = ?3 AND ?4 IN (u.value, u.text)
 """
 
 

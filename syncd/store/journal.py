@@ -62,10 +62,11 @@ _OPEN: Final = "state IN ('planned', 'sent')"
 _PLANNED: Final = f"{_OPEN} AND state = 'planned'"
 
 
+_SEEN: Final = f"loses & {int(Loses.VANISHED | Loses.RETURNED)}"
 _ANY_WITHHELD: Final = "SELECT 1 FROM operation WHERE link = ? AND state = 'withheld' LIMIT 1"
 _USED: Final = (
     "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'withheld' AND contact = ?"
-    " AND op = ? AND key = ? AND first = ? AND last = ? AND old_key = ?"
+    f" AND op = ? AND key = ? AND first = ? AND last = ? AND old_key = ? AND {_SEEN} = ?"
 )
 
 
@@ -105,9 +106,7 @@ class Draft:
 
     def pair(self, pairings: list[Pairing]) -> None:
         """Remember pairs that agree already."""
-        pairs.keep(
-            self._raw, self._link, [(p.contact, p.base, p.status, p.reference) for p in pairings]
-        )
+        pairs.agree(self._raw, self._link, pairings)
 
     def tell(self, seen: list[Event]) -> None:
         """Keep what was seen of people."""
@@ -352,7 +351,7 @@ class Journal:
         marks = ",".join("?" * len(runs))
         return Counter(
             self._database.rows(
-                "SELECT contact, op, key, first, last, old_key FROM operation"
+                f"SELECT contact, op, key, first, last, old_key, {_SEEN} FROM operation"
                 f" WHERE link = ? AND state = 'withheld' AND run IN ({marks})",
                 (link, *runs),
             )

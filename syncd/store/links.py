@@ -13,6 +13,9 @@ _FOLLOW = (
     " ON CONFLICT (selection, id) DO NOTHING"
 )
 
+# Who left one list and is active on another has not come back: their latch stays.
+_FORGET_GONE = "DELETE FROM gone WHERE link = ?"
+
 
 class Links:
     """The links a store has known."""
@@ -47,12 +50,12 @@ class Links:
                     "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?",
                     (scope, number),
                 )
+                raw.execute(_FORGET_GONE, (number,))
             if known_selection != selection:
                 if follow:
                     raw.execute(_FOLLOW, (selection, number))
                 else:
-                    # Who asked to leave, and whom the list has not been told of, still asks.
-                    _end_pairs(raw, number, "op <> 'unsubscribe'")
+                    _end_pairs(raw, number)
                 raw.execute("UPDATE link SET selection = ? WHERE id = ?", (selection, number))
         return LinkNumber(number)
 
@@ -101,18 +104,24 @@ class Links:
             )
 
     def rebase(self, link: LinkNumber, scope: str) -> int:
-        """Forget the pairs of a link and its list; return how many. Consent stays."""
+        """Forget the pairs of a link and its list; return how many.
+
+        Consent stays, and so do people's wishes to leave that were not told yet.
+        """
         with self._database.transaction() as raw:
+            known = raw.execute("SELECT scope FROM link WHERE id = ?", (link,)).fetchone()
+            if known != (scope,):
+                raw.execute(_FORGET_GONE, (link,))
             raw.execute(
                 "UPDATE link SET scope = ?, list_id = NULL, asked = 0 WHERE id = ?", (scope, link)
             )
             return _end_pairs(raw, link)
 
 
-def _end_pairs(raw: sqlite3.Connection, link: LinkNumber, operations: str = "TRUE") -> int:
+def _end_pairs(raw: sqlite3.Connection, link: LinkNumber) -> int:
     """Forget a link's pairs, and drop what was to be done for them; return how many they were.
 
-    `operations` is a condition that those to be dropped meet.
+    Who asked to leave, and whom the list has not been told of, still asks.
     """
     ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
     raw.execute("UPDATE link SET ran = 0, latch_met = 0 WHERE id = ?", (link,))
@@ -120,7 +129,7 @@ def _end_pairs(raw: sqlite3.Connection, link: LinkNumber, operations: str = "TRU
         raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
     raw.execute(
         "UPDATE operation SET state = 'dropped' WHERE link = ?"
-        f" AND state IN ('planned', 'sent', 'withheld') AND {operations}",
+        " AND state IN ('planned', 'sent', 'withheld') AND op <> 'unsubscribe'",
         (link,),
     )
     return ended

@@ -134,6 +134,18 @@ CREATE TABLE tally (name VARCHAR NOT NULL, link VARCHAR NOT NULL, kind VARCHAR N
 DROP INDEX link_run_link;
 CREATE INDEX link_run_latest ON link_run (link, run)
 """,
+    # 8: whether a release was carried out; the consent field, by itself and as read.
+    """
+ALTER TABLE gone ADD COLUMN release VARCHAR NOT NULL DEFAULT '';
+DROP TABLE consent_mark;
+CREATE TABLE consent_mark (contact INTEGER NOT NULL, field INTEGER NOT NULL, value VARCHAR NOT
+    NULL, at VARCHAR NOT NULL, PRIMARY KEY (contact, field)) WITHOUT ROWID;
+DROP TABLE custom;
+CREATE TABLE custom (selection INTEGER NOT NULL, contact INTEGER NOT NULL, field INTEGER NOT
+    NULL, value VARCHAR NOT NULL, text VARCHAR NOT NULL, PRIMARY KEY (selection, contact,
+    field)) WITHOUT ROWID;
+ALTER TABLE selection ADD COLUMN fields VARCHAR NOT NULL DEFAULT ''
+""",
 )
 
 

@@ -8,14 +8,14 @@ from syncd.core.address import AddressKey
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import Known, Pair, Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import End, Operation, Repoint
+from syncd.core.plan import End, Fields, Operation, Pairing, Repoint
 from syncd.store import sightings
 from syncd.store.database import Database
 
 # Contacts that differ from their base, and those present without a pair. Everyone else needs
 # nothing, and is never looked at outside the database. The index is named, since SQLite would
 # rather walk the whole selection for each contact.
-_DIFFERENT: Final = """
+_DIFFERENT: Final = f"""
 SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
        p.address, p.key, p.first, p.last, p.status, p.reference,
        COALESCE((SELECT h.contact FROM pair h
@@ -24,7 +24,9 @@ SELECT c.id, c.address, c.key, c.first, c.last, c.fault, c.page,
                   WHERE h.key = c.key AND h.contact <> c.id AND h.status <> 'gone')),
        EXISTS (SELECT 1 FROM contact o INDEXED BY contact_key WHERE o.selection = :selection
                 AND o.key = c.key AND o.id <> c.id AND o.page IS NOT NULL),
-       s.key, s.contact, s.address, s.first, s.last, s.status, s.reference, s.since
+       p.contact IS NOT NULL AND EXISTS (SELECT 1 FROM temp.sighting t WHERE t.key = c.key
+                AND t.contact IS NULL AND t.status IN ('active', 'pending', 'disabled')),
+       {sightings.COLUMNS}
   FROM contact c LEFT JOIN pair p ON p.link = :link AND p.contact = c.id
        LEFT JOIN temp.sighting s ON s.number = COALESCE(
            (SELECT m.number FROM temp.sighting m WHERE m.contact = c.id),
@@ -65,6 +67,7 @@ UPDATE pair SET address = iif(?1 & 4, ?2, address), key = iif(?1 & 4, ?3, key),
 first = iif(?1 & 1, ?4, first), last = iif(?1 & 2, ?5, last)
 WHERE link = ?6 AND contact = ?7
 """
+_HAS_IT: Final = "SELECT contact FROM pair WHERE link = ? AND key = ? AND contact <> ?"
 
 _SET: Final = """
 INSERT INTO pair (link, contact, address, key, first, last, status, reference)
@@ -147,7 +150,7 @@ def different(
     for (
         contact, address, key, first, last, fault, page,
         base_address, base_key, base_first, base_last, status, reference,
-        holder, contested, *seen,
+        holder, contested, taken, *seen, returns,
     ) in rows:  # fmt: skip
         pair = None
         if base_address is not None:
@@ -161,7 +164,8 @@ def different(
             pair,
             holder,
             bool(contested),
-            sightings.sighting(seen) if seen[0] is not None else None,
+            sightings.sighting(seen, returns=bool(returns)) if seen[0] is not None else None,
+            bool(taken),
         )
 
 
@@ -181,15 +185,40 @@ def keep(
 
 
 def settle(raw: sqlite3.Connection, link: LinkNumber, done: list[Operation]) -> None:
-    """Remember the fields on which both halves agree since an operation was done."""
+    """Remember the fields on which both halves agree since an operation was done.
+
+    An address that is still another pair's stays unsettled until that one has moved on.
+    """
+    for op in done:
+        person, settles = op.person, op.settles
+        if Fields.ADDRESS in settles:
+            taken = raw.execute(_HAS_IT, (link, person.key, op.contact)).fetchone()
+            settles &= ~Fields.ADDRESS if taken else Fields.ALL
+        values = (person.address, person.key, person.first, person.last)
+        raw.execute(_SETTLE, (int(settles), *values, link, op.contact))
+
+
+def agree(raw: sqlite3.Connection, link: LinkNumber, pairings: list[Pairing]) -> None:
+    """Remember pairs that agree without a write, all at once: they may exchange addresses.
+
+    One whose address is still another pair's waits until that one has moved on.
+    """
+    agreeing = {pairing.contact: pairing for pairing in pairings}
+    while True:
+        waiting = [
+            contact
+            for contact, pairing in agreeing.items()
+            for (owner,) in raw.execute(_HAS_IT, (link, pairing.base.key, contact))
+            if owner not in agreeing
+        ]
+        if not waiting:
+            break
+        for contact in waiting:
+            del agreeing[contact]
     raw.executemany(
-        _SETTLE,
-        [
-            (int(op.settles), p.address, p.key, p.first, p.last, link, op.contact)
-            for op in done
-            for p in (op.person,)
-        ],
+        "DELETE FROM pair WHERE link = ? AND contact = ?", [(link, each) for each in agreeing]
     )
+    keep(raw, link, [(p.contact, p.base, p.status, p.reference) for p in agreeing.values()])
 
 
 def mark(

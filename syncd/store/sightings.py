@@ -17,32 +17,35 @@ from syncd.store.database import Database
 _SCHEMA: Final = (
     """CREATE TEMP TABLE sighting (number INTEGER PRIMARY KEY, key TEXT NOT NULL,
         contact INTEGER, address TEXT, first TEXT, last TEXT, status TEXT NOT NULL,
-        reference TEXT NOT NULL, since TEXT NOT NULL)""",
+        reference TEXT NOT NULL, since TEXT NOT NULL, returns INTEGER NOT NULL DEFAULT 0)""",
     "CREATE INDEX temp.sighting_key ON sighting (key)",
     "CREATE UNIQUE INDEX temp.sighting_contact ON sighting (contact) WHERE contact IS NOT NULL",
 )
 
 _GONE: Final = "gone"
 _CHUNK: Final = 1000
-_COLUMNS: Final = "s.key, s.contact, s.address, s.first, s.last, s.status, s.reference, s.since"
+COLUMNS: Final = (
+    "s.key, s.contact, s.address, s.first, s.last, s.status, s.reference, s.since, s.returns"
+)
 
-# A member who moved: gone from one address, and met at another under the reference they had.
+# Members who moved: no longer at their pair's address, or somebody else is there, and met at
+# another under the reference they had; with whose pair that other address is, if any.
 _MOVED: Final = """
-SELECT lost.number, found.number, lost.contact
-  FROM temp.sighting lost JOIN pair p ON p.link = ? AND p.contact = lost.contact
-  JOIN temp.sighting found ON found.reference = p.reference AND found.contact IS NULL
- WHERE lost.status = 'gone' AND p.reference <> ''
+SELECT here.number, found.number, p.contact, found.contact
+  FROM temp.sighting here JOIN pair p ON p.link = ? AND p.contact = here.contact
+  JOIN temp.sighting found ON found.reference = p.reference AND found.number <> here.number
+ WHERE p.reference <> '' AND here.reference <> p.reference
 """
 
 _PAIRED: Final = f"""
-SELECT s.number, {_COLUMNS}, p.address, p.key, p.first, p.last, p.status, p.reference,
+SELECT s.number, {COLUMNS}, p.address, p.key, p.first, p.last, p.status, p.reference,
        c.page IS NOT NULL AND c.key <> '' AND c.fault = ''
   FROM temp.sighting s LEFT JOIN pair p ON p.link = ? AND p.contact = s.contact
        LEFT JOIN contact c ON c.selection = ? AND c.id = s.contact
 """
 
 _STRANGERS: Final = f"""
-SELECT {_COLUMNS} FROM temp.sighting s WHERE s.contact IS NULL AND NOT EXISTS
+SELECT {COLUMNS} FROM temp.sighting s WHERE s.contact IS NULL AND NOT EXISTS
    (SELECT 1 FROM contact c WHERE c.selection = ? AND c.key = s.key AND c.page IS NOT NULL)
  ORDER BY s.key
 """
@@ -59,8 +62,8 @@ class Sightings:
     def replace(self, link: LinkNumber, seen: Iterable[Sighting], *, follows: bool) -> None:
         """Forget those before, and take these; nothing is locked while they come.
 
-        `follows`: a member keeps the reference when the address changes, so that one who is
-        gone at one address and met at another is the same.
+        `follows`: a member keeps the reference when the address changes, so that it tells
+        whose they are before their address does.
         """
         raw = self._database.raw
         self.clear()
@@ -74,27 +77,53 @@ class Sightings:
             )
             raw.execute("COMMIT")
         if follows:
-            for lost, found, contact in raw.execute(_MOVED, (link,)).fetchall():
-                raw.execute("DELETE FROM temp.sighting WHERE number = ?", (lost,))
-                raw.execute(
-                    "UPDATE temp.sighting SET contact = ? WHERE number = ?", (contact, found)
-                )
+            self._follow(link)
+
+    def _follow(self, link: LinkNumber) -> None:
+        """Give members who moved to the pairs whose references they have, all at once.
+
+        Who took the address of one who is nowhere is that one now: the address is still on the
+        list, which is more than can be said of the one they came from.
+        """
+        raw = self._database.raw
+        moves = raw.execute(_MOVED, (link,)).fetchall()
+        while True:
+            movers = {contact for _, _, contact, _ in moves}
+            staying = [move for move in moves if move[3] is not None and move[3] not in movers]
+            if not staying:
+                break
+            moves = [move for move in moves if move not in staying]
+        left = [(here,) for here, _, _, _ in moves]
+        raw.executemany("UPDATE temp.sighting SET contact = NULL WHERE number = ?", left)
+        raw.executemany("DELETE FROM temp.sighting WHERE number = ? AND status = 'gone'", left)
+        raw.executemany(
+            "UPDATE temp.sighting SET contact = ? WHERE number = ?",
+            [(contact, found) for _, found, contact, _ in moves],
+        )
 
     def all(
         self, link: LinkNumber, selection: int
     ) -> Iterator[tuple[int, Sighting, Pair | None, bool]]:
         """Yield each sighting with its number, its pair, and whether a usable contact is there."""
         for number, *line in self._database.rows(_PAIRED, (link, selection)):
-            seen, base, present = line[:8], line[8:14], line[14]
+            seen, returns, base, present = line[:8], line[8], line[9:15], line[15]
             pair = None
             if base[0] is not None:
                 address, key, first, last, status, reference = base
                 pair = Pair(Person(address, key, first, last), MemberStatus(status), reference)
-            yield number, sighting(seen), pair, bool(present)
+            yield number, sighting(seen, returns=bool(returns)), pair, bool(present)
 
     def strangers(self, selection: int) -> Iterator[Sighting]:
         """Yield the members of whom no contact of the selection is known, by key."""
-        return map(sighting, self._database.rows(_STRANGERS, (selection,)))
+        for *seen, returns in self._database.rows(_STRANGERS, (selection,)):
+            yield sighting(seen, returns=bool(returns))
+
+    def mark_returning(self, numbers: Iterable[int]) -> None:
+        """Note who seems to be back and must wait for a person's word."""
+        self._database.raw.executemany(
+            "UPDATE temp.sighting SET returns = 1 WHERE number = ?",
+            [(number,) for number in numbers],
+        )
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget sightings that prove nothing."""
@@ -107,14 +136,14 @@ class Sightings:
         self._database.raw.execute("DELETE FROM temp.sighting")
 
 
-def sighting(line: Sequence[Any]) -> Sighting:
+def sighting(line: Sequence[Any], *, returns: bool = False) -> Sighting:
     """Return a sighting of its eight columns."""
     key, contact, address, first, last, status, reference, since = line
     member = None
     if status != _GONE:
         # A member who moved stands at an address of its own.
         member = Member(reference, Person(address, key, first, last), MemberStatus(status), since)
-    return Sighting(AddressKey(key), contact, member)
+    return Sighting(AddressKey(key), contact, member, returns)
 
 
 def line_of(seen: Sighting) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ is known without a mark on every contact in every run.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from syncd.core.address import fault_of
 from syncd.core.link import Selection
@@ -36,10 +36,11 @@ class Snapshot:
                 (account, selection.target),
             )
             found = raw.execute(
-                "SELECT id FROM selection WHERE account = ? AND target = ?",
+                "SELECT id, fields FROM selection WHERE account = ? AND target = ?",
                 (account, selection.target),
             ).fetchone()
         self.id: int = found[0]
+        self._fields = frozenset(int(field) for field in found[1].split(",") if field)
 
     def present(self) -> int:
         """Return how many contacts the selection has."""
@@ -47,6 +48,31 @@ class Snapshot:
             "SELECT COUNT(*) FROM contact WHERE selection = ? AND page IS NOT NULL", (self.id,)
         )
         return int(rows[0][0])
+
+    @property
+    def fields(self) -> frozenset[int]:
+        """The custom fields that are read with each contact."""
+        return self._fields
+
+    def want(self, fields: Collection[int]) -> None:
+        """Say which custom fields are to be read from now on.
+
+        For one that was not read before, every page must be read anew, whatever its bytes.
+        """
+        wanted = frozenset(fields)
+        if wanted == self._fields:
+            return
+        text = ",".join(map(str, sorted(wanted)))
+        with self._database.transaction() as raw:
+            raw.execute("UPDATE selection SET fields = ? WHERE id = ?", (text, self.id))
+            raw.executemany(
+                "DELETE FROM custom WHERE selection = ? AND field = ?",
+                [(self.id, field) for field in self._fields - wanted],
+            )
+            if wanted - self._fields:
+                raw.execute("UPDATE contact SET digest = x'' WHERE selection = ?", (self.id,))
+                raw.execute("UPDATE page SET digest = x'' WHERE selection = ?", (self.id,))
+        self._fields = wanted
 
     def page_digest(self, number: int) -> bytes | None:
         """Return the digest of a page's bytes as last kept, or None."""
@@ -110,6 +136,8 @@ class Snapshot:
             )
             new = {read.contact.id: read for read in changed if read.contact.id not in before}
             raw.executemany(_KEEP, [self._row(read, number) for read in new.values()])
+            if self._fields:
+                self._keep_custom(raw, new.values())
             # A contact that comes here from another page must be looked for there again: were
             # that page unread for its unchanged bytes, a contact on both would go unnoticed, or
             # count as absent once it stands there alone.
@@ -146,6 +174,21 @@ class Snapshot:
         )
         return {contact: page for contact, page in rows if page is not None}
 
+    def _keep_custom(self, raw: sqlite3.Connection, changed: Collection[ReadContact]) -> None:
+        raw.executemany(
+            "DELETE FROM custom WHERE selection = ? AND contact = ?",
+            [(self.id, read.contact.id) for read in changed],
+        )
+        raw.executemany(
+            "INSERT INTO custom (selection, contact, field, value, text) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [
+                (self.id, read.contact.id, custom.field, custom.value, custom.text)
+                for read in changed
+                for custom in read.contact.custom
+            ],
+        )
+
     def _row(self, read: ReadContact, number: int) -> tuple[object, ...]:
         person = read.contact.person
         return (
@@ -176,3 +219,9 @@ class Snapshot:
                 f"DELETE FROM contact WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
                 (self.id,),
             )
+            if self._fields:
+                raw.execute(
+                    "DELETE FROM custom WHERE selection = ?1 AND contact NOT IN"
+                    " (SELECT id FROM contact WHERE selection = ?1)",
+                    (self.id,),
+                )

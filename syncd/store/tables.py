@@ -20,13 +20,17 @@ class MetaRow(SQLModel, table=True):
 
 
 class SelectionRow(SQLModel, table=True):
-    """A selection of one account, shared by the links that take it."""
+    """A selection of one account, shared by the links that take it.
+
+    `fields` are the custom fields that are read with it: their ids, by number, with commas.
+    """
 
     __tablename__ = "selection"
     __table_args__ = (UniqueConstraint("account", "target"),)
     id: int | None = Field(default=None, primary_key=True)
     account: str
     target: str
+    fields: str = ""
 
 
 class PageRow(SQLModel, table=True):
@@ -174,7 +178,10 @@ class HeldRow(SQLModel, table=True):
 
 
 class GoneRow(SQLModel, table=True):
-    """Someone whom we saw off a list, and the reference they had: what a return is proved by."""
+    """Someone whom we saw off a list, and the reference they had: what a return is proved by.
+
+    `release` says that somebody gave leave to subscribe them again: core.pairs.Release.
+    """
 
     __tablename__ = "gone"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -182,21 +189,25 @@ class GoneRow(SQLModel, table=True):
     key_hash: bytes = Field(primary_key=True)
     reference: str
     at: str
+    release: str = ""
 
 
 class ConsentMarkRow(SQLModel, table=True):
-    """What we last wrote to a contact's consent field."""
+    """What we last wrote to a contact's consent field, whichever links show theirs there."""
 
     __tablename__ = "consent_mark"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    link: int = Field(primary_key=True)
     contact: int = Field(primary_key=True)
+    field: int = Field(primary_key=True)
     value: str
     at: str
 
 
 class CustomRow(SQLModel, table=True):
-    """A custom field of a contact as last read, where a link asked for it."""
+    """A custom field of a contact as last read, where a link asked for it.
+
+    `text` is what people see: of a field with records of a directory, `value` is an id.
+    """
 
     __tablename__ = "custom"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -204,6 +215,7 @@ class CustomRow(SQLModel, table=True):
     contact: int = Field(primary_key=True)
     field: int = Field(primary_key=True)
     value: str
+    text: str
 
 
 class EventRow(SQLModel, table=True):

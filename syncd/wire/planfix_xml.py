@@ -26,7 +26,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from lxml import etree
 
-from syncd.core.people import Contact, ContactId, Person
+from syncd.core.people import Contact, ContactId, CustomValue, Person
 from syncd.ports import ReadContact
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  (lxml gives its element no public name)
@@ -34,6 +34,10 @@ Value: TypeAlias = "str | int | Mapping[str, Value] | Sequence[tuple[str, Value]
 Parameters: TypeAlias = "Mapping[str, Value] | Sequence[tuple[str, Value]]"
 
 T = TypeVar("T")
+
+Fields: TypeAlias = frozenset[int]
+"""Custom fields, by their ids."""
+NO_FIELDS: Final[Fields] = frozenset()
 
 
 class BrokenReply(ValueError):  # noqa: N818  (a finding about bytes; the client makes an error of it)
@@ -203,8 +207,10 @@ class ContactPage:
     contacts: tuple[ReadContact, ...]
 
 
-def read_page(body: bytes) -> ContactPage:
+def read_page(body: bytes, fields: Fields = NO_FIELDS) -> ContactPage:
     """Read a page whole; forbidden control characters are dropped where they stand in the way.
+
+    `fields` are the custom fields that are wanted, by id.
 
     Raises:
         BrokenContent: the envelope is whole, but not every contact can be read.
@@ -215,12 +221,12 @@ def read_page(body: bytes) -> ContactPage:
         root = _root(body)
     except BrokenContent:
         # Bytes that were mended are no proof of anything later: no digests.
-        return _page_of(_root(_mended(body)), ())
+        return _page_of(_root(_mended(body)), (), fields)
     split = split_page(body)
-    return _page_of(root, split.digests if split else ())
+    return _page_of(root, split.digests if split else (), fields)
 
 
-def _page_of(root: Element, digests: Sequence[bytes]) -> ContactPage:
+def _page_of(root: Element, digests: Sequence[bytes], fields: Fields) -> ContactPage:
     found = _opened(root).findall("contacts")
     if len(found) != 1:
         raise BrokenReply("it holds no list of contacts")
@@ -228,7 +234,7 @@ def _page_of(root: Element, digests: Sequence[bytes]) -> ContactPage:
     total, count = (found[0].get(name, "").strip() for name in ("totalCount", "count"))
     if not (_DIGITS(total) and _DIGITS(count)) or int(count) != len(elements):
         raise BrokenReply("its count is not that of its contacts")
-    contacts = [_contact(element) for element in elements]
+    contacts = [_contact(element, fields) for element in elements]
     if None in contacts:
         raise BrokenContent("a contact has no id")
     return ContactPage(
@@ -248,7 +254,7 @@ def _page_of(root: Element, digests: Sequence[bytes]) -> ContactPage:
 _READ: Final = ("id", "email", "name", "lastName", "isCompany")
 
 
-def _contact(element: Element) -> Contact | None:
+def _contact(element: Element, fields: Fields) -> Contact | None:
     """Read a contact of a list; None where it has no id.
 
     The patronymic stays in the first name. A company has its name in `name` alone; what
@@ -271,7 +277,11 @@ def _contact(element: Element) -> Contact | None:
         return None
     if company.lower() in _TRUE:
         last = ""
-    return Contact(ContactId(int(number)), Person.of(email, name, last))
+    custom: tuple[CustomValue, ...] = ()
+    if fields:
+        every = map(_custom, element.findall("customData/customValue"))
+        custom = tuple(value for value in every if value.field in fields)
+    return Contact(ContactId(int(number)), Person.of(email, name, last), custom)
 
 
 _PROLOGUE: Final = re.compile(rb"\s*<\?xml\b[^>]*\?>")
@@ -363,7 +373,7 @@ def _has(body: bytes, mark: bytes, start: int) -> bool:
     return body.find(mark[-1:], start) >= 0 and body.find(mark, start) >= 0
 
 
-def parse_pieces(pieces: Sequence[bytes]) -> list[Contact] | None:
+def parse_pieces(pieces: Sequence[bytes], fields: Fields = NO_FIELDS) -> list[Contact] | None:
     """Read pieces of a split page, in one go; None where one of them can't be read."""
     try:
         root = etree.fromstring(b"<pieces>" + b"".join(pieces) + b"</pieces>", _PARSER)
@@ -372,7 +382,7 @@ def parse_pieces(pieces: Sequence[bytes]) -> list[Contact] | None:
     elements = list(root)
     if len(elements) != len(pieces):
         return None
-    contacts = [_contact(element) for element in elements if element.tag == "contact"]
+    contacts = [_contact(element, fields) for element in elements if element.tag == "contact"]
     readable = [contact for contact in contacts if contact]
     return readable if len(readable) == len(pieces) else None
 
@@ -386,16 +396,6 @@ class NamedItem:
 
     id: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class CustomValue:
-    """One custom field of a contact; `text` is what people see, `value` what is stored."""
-
-    field: int
-    name: str
-    value: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,10 +30,9 @@ from tests.backends.conformance import (
     results_of,
 )
 from tests.fakes.email_service import Fault
-from tests.fakes.mailman import API, USER, MailmanServer
+from tests.fakes.mailman import API, DOMAIN, USER, MailmanServer
 from tests.fakes.proxy import Proxy
 
-DOMAIN = "lists.example.com"
 NEWS = f"news.{DOMAIN}"
 OLD = "old@example.com"
 NEW = "new@example.com"
@@ -127,21 +126,6 @@ QUIET = {
     "pre_approved": True,
     "send_welcome_message": False,
 }
-
-
-@pytest.fixture(scope="session")
-def _mailman_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailmanServer]:
-    with MailmanServer(tmp_path_factory.mktemp("mailman")) as server:
-        yield server
-
-
-@pytest.fixture
-def mailman(_mailman_process: MailmanServer) -> Iterator[MailmanServer]:
-    """An empty Mailman with one domain; at its end, nobody may have been written to."""
-    _mailman_process.reset()
-    _mailman_process.ask("POST", "/domains", {"mail_host": DOMAIN})
-    yield _mailman_process
-    assert _mailman_process.mails == []
 
 
 @pytest.fixture

@@ -226,6 +226,42 @@ def test_links_may_show_consent_in_fields_of_their_own(tmp_path: Path) -> None:
     ]
 
 
+def test_a_link_that_writes_nothing_to_its_list_puts_nobody_back(tmp_path: Path) -> None:
+    own = '[[backends]]\nname = "own"\ntype = "embedded"\npath = "x"\n'
+    keys = 'list = "X"\ndirection = "to-planfix"\nvanished = "restore"\n'
+    text = config() + own + SECOND_LINK.replace('"news"', '"own"') + keys
+
+    [problem] = problems(tmp_path, text)
+
+    assert problem.endswith(
+        '[[links]] vanished: goes against direction (line 26); write "unsubscribe"'
+    )
+
+
+@pytest.mark.parametrize("other", ["", 'scope = "account"\n'])
+def test_lists_that_people_leave_singly_share_no_consent_field(tmp_path: Path, other: str) -> None:
+    consent = '[links.consent]\nfield = 7\nunsubscribed = "No"\nsubscribed = "Yes"\n'
+    text = config() + consent + SECOND_LINK + 'list = "X"\n' + consent + other
+
+    assert problems(tmp_path, text) == [
+        (
+            "config.toml:27: [links.consent] field: is another link's too (line 17); "
+            'give each its own, or write scope = "account" in both'
+        )
+    ]
+
+
+def test_lists_that_people_leave_together_may_share_a_consent_field(tmp_path: Path) -> None:
+    consent = (
+        '[links.consent]\nfield = 7\nunsubscribed = "No"\nsubscribed = "Yes"\nscope = "account"\n'
+    )
+
+    assert (
+        len(settings(tmp_path, config() + consent + SECOND_LINK + 'list = "X"\n' + consent).links)
+        == 2
+    )
+
+
 def gateway(*without_keys: str, more: str = "") -> str:
     return f"{less(GATEWAY, *without_keys)}\n{more}\n"
 

@@ -406,10 +406,18 @@ def test_only_who_is_on_the_list_becomes_a_contact(status: MemberStatus) -> None
     assert told(strangers([seen(None, ANNA, status)], NO_LATCHES, CREATES)) == "nothing"
 
 
-def test_a_latched_member_without_a_contact_waits_for_a_person() -> None:
+def test_a_member_at_a_latched_address_becomes_no_contact() -> None:
     latched = latches(addresses=[ANNA.address])
 
-    assert told(strangers([seen(None, ANNA)], latched, CREATES)) == "ask: returned"
+    assert told(strangers([seen(None, ANNA)], latched, CREATES)) == "nothing"
+
+
+def test_who_seems_to_be_back_with_too_many_others_waits_for_a_person() -> None:
+    back = replace(seen(None, ANNA), returns=True)
+    latched = latches(addresses=[ANNA.address])
+
+    assert told(strangers([back], latched, CREATES)) == "ask: returned"
+    assert told(reconcile([row(7, ANNA, sighting=back)], latched)) == "ask: returned"
 
 
 @pytest.mark.parametrize("latched", [latches(contacts=[7]), latches(addresses=[MOVED.address])])

@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from tests.needs import MAILMAN, MAILMAN_BIN
 
 USER: Final = "restadmin"
 API: Final = "/3.1"
+DOMAIN: Final = "lists.example.com"
 
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
@@ -102,6 +104,27 @@ class MailmanServer:
                     db.execute(f'DELETE FROM "{name}"')
         for path in self._var.glob("queue/virgin/*"):
             path.unlink()
+
+    def kept(self) -> Callable[[], None]:
+        """Make a backup; what is returned puts it back, behind the server's back too."""
+        path = self._var / "data" / "mailman.db"
+        with closing(sqlite3.connect(path)) as db:
+            tables = [
+                name
+                for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+                if name != "alembic_version"
+            ]
+            then = {name: db.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}
+
+        def restore() -> None:
+            with closing(sqlite3.connect(path)) as db, db:
+                for name, rows in then.items():
+                    db.execute(f'DELETE FROM "{name}"')
+                    for row in rows:
+                        marks = ",".join("?" * len(row))
+                        db.execute(f'INSERT INTO "{name}" VALUES ({marks})', row)
+
+        return restore
 
     def __enter__(self) -> Self:
         MAILMAN.require()

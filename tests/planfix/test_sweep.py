@@ -17,6 +17,8 @@ ALL = Selection("contact")
 class Memory:
     """A snapshot in memory that also notes what a sweep handed over."""
 
+    fields: frozenset[int] = frozenset()
+
     def __init__(self) -> None:
         self.pages: dict[int, tuple[bytes, int]] = {}
         self.contacts: dict[ContactId, Remembered] = {}

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from syncd.core.people import ContactId, Person
-from syncd.core.plan import Result
+from syncd.core.plan import ItemResult, Result
 from syncd.planfix.client import Options
 from syncd.planfix.side import Planfix
+from syncd.planfix.writing import find
 from syncd.simulator.planfix import SimulatedPlanfix
 
 FIELD = 10124
@@ -130,7 +131,7 @@ def test_an_empty_value_is_never_written(
     assert account.calls("contact.update") == 0
 
 
-def test_an_address_that_belongs_to_another_is_this_contacts_failure(
+def test_an_address_that_belongs_to_another_waits(
     account: SimulatedPlanfix, side: Planfix, anna: ContactId
 ) -> None:
     account.add(name="Ben", email="ben@example.org")
@@ -139,8 +140,8 @@ def test_an_address_that_belongs_to_another_is_this_contacts_failure(
         anna, was=ANNA, wanted=Person.of("ben@example.org", "Анна Петровна", "Белова")
     )
 
-    assert result.result is Result.FAILED
-    assert "8007" in result.message
+    assert result == ItemResult(Result.CHANGED, "somebody else in Planfix has the address")
+    assert account.contacts[anna].email == "anna@example.com"
 
 
 def test_a_contact_that_is_gone_is_this_contacts_failure(
@@ -162,9 +163,9 @@ def test_an_address_is_found_exactly_whoever_has_it_and_however(
     )
     office = account.add(name="Office", email="office@example.com", is_company=True)
 
-    assert side.find("ANNA@example.com") == (anna, second)
-    assert side.find("office@example.com") == (office,)
-    assert side.find("nobody@example.com") == ()
+    assert find(side.contacts, "ANNA@example.com") == (anna, second)
+    assert find(side.contacts, "office@example.com") == (office,)
+    assert find(side.contacts, "nobody@example.com") == ()
 
 
 def test_an_address_is_found_past_the_first_page(account: SimulatedPlanfix) -> None:
@@ -176,8 +177,8 @@ def test_an_address_is_found_past_the_first_page(account: SimulatedPlanfix) -> N
     )  # fmt: skip
     side = Planfix(options)
 
-    assert side.find("a@example.com") == (last,)
-    assert side.find("n6.a@example.com") == (wanted[6],)
+    assert find(side.contacts, "a@example.com") == (last,)
+    assert find(side.contacts, "n6.a@example.com") == (wanted[6],)
     side.close()
 
 
@@ -187,9 +188,24 @@ def test_a_new_contact_gets_its_values_and_a_name_in_any_case(
     full = side.create(Person.of("kim@example.com", "Ольга", "Ким"))
     bare = side.create(Person.of("nameless@example.com", "", ""))
 
-    assert (account.contacts[full].name, account.contacts[full].last_name) == ("Ольга", "Ким")
-    assert account.contacts[bare].name == "nameless"
+    assert (full.result, bare.result) == (Result.DONE, Result.DONE)
+    assert [(c.name, c.last_name) for c in account.contacts.values()] == [
+        ("Ольга", "Ким"),
+        ("nameless", ""),
+    ]
     assert account.notified == []
+
+
+@pytest.mark.parametrize("taken", ["anna@example.com", "robot@example.com"])
+def test_an_address_that_anybody_has_is_not_made_a_contact(
+    account: SimulatedPlanfix, side: Planfix, anna: ContactId, taken: str
+) -> None:
+    account.employee_addresses.add("robot@example.com")  # whom contact.getList doesn't show
+
+    result = side.create(Person.of(taken, "Anna", "Berg"))
+
+    assert result.result is Result.CHANGED
+    assert list(account.contacts) == [anna]
 
 
 def test_a_custom_field_is_set_once(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.people import Contact, ContactId, Person
+from syncd.core.people import Contact, ContactId, CustomValue, Person
 from syncd.ports import ReadContact
 from syncd.wire import planfix_xml as xml
 from syncd.wire.planfix_xml import BrokenContent, BrokenReply, ContactPage, Refusal
@@ -112,6 +112,19 @@ class TestReadPage:
         ]
         assert [contact.id for contact in contacts] == [1001, 2001, 1002, 1004, 1005]
 
+    def test_custom_fields_are_read_where_they_are_wanted(self) -> None:
+        body = sample("contact-getList-page1.xml")
+        consent = CustomValue(10124, "Согласие на рассылку", "yes", "yes")
+
+        [anna, *_] = xml.read_page(body, frozenset({10124})).contacts
+        split = xml.split_page(body)
+        assert split is not None
+        parsed = xml.parse_pieces(split.pieces, frozenset({10124}))
+
+        assert anna.contact.custom == (consent,)
+        assert parsed is not None
+        assert parsed[0].custom == (consent,)
+
     @pytest.mark.parametrize("name", ["contact-getList-empty.xml", "contact-getList-past-end.xml"])
     def test_an_empty_page_has_a_total(self, name: str) -> None:
         read = xml.read_page(sample(name))
@@ -188,7 +201,7 @@ class TestOtherReplies:
         assert (card.name, card.mid_name, card.last_name) == ("Анна Петровна", "Петровна", "Белова")
         assert card.secondary_emails == ("belova@example.org", "a.p.belova@example.org")
         assert card.group == xml.NamedItem("7", "Клиенты")
-        assert card.custom[1] == xml.CustomValue(10124, "Согласие на рассылку", "yes", "yes")
+        assert card.custom[1] == CustomValue(10124, "Согласие на рассылку", "yes", "yes")
 
     @pytest.mark.parametrize("name", ["contact-add-reply.xml", "contact-add-silent-reply.xml"])
     def test_a_new_contact_has_its_id(self, name: str) -> None:
