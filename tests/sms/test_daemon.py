@@ -110,6 +110,7 @@ def test_a_gateway_is_changed_by_sighup(scene: Scene, gateway: SmsService) -> No
         assert (len(gateway.taken), len(other.taken)) == (0, 1)
 
 
+@pytest.mark.timeout(300)  # eight runs, in two processes
 def test_an_alert_storm_is_one_message_and_a_summary(scene: Scene, gateway: SmsService) -> None:
     people = [scene.planfix.add(name="P", email=f"p{n}@example.com") for n in range(20)]
     scene.run()
