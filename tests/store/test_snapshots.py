@@ -62,6 +62,24 @@ def test_when_everyone_moves_up_nobody_is_lost(snapshot: Snapshot) -> None:
     assert pages(snapshot) == {1: None, 2: 1, 3: 1, 4: 2, 5: 2}
 
 
+def test_a_page_is_looked_at_without_walking_the_whole_selection(
+    store: Store, snapshot: Snapshot
+) -> None:
+    seen: list[str] = []
+    raw = store._database.raw
+    raw.set_trace_callback(seen.append)
+    sweep(snapshot, {1: A})
+    snapshot.digests_on(1)
+    raw.set_trace_callback(None)
+
+    plans = [raw.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall() for asked in seen
+             if asked.startswith("SELECT")]  # fmt: skip
+
+    steps = [step[3] for plan in plans for step in plan if " contact " in step[3]]
+    assert len(steps) >= 3
+    assert [step for step in steps if step.endswith("(selection=?)")] == []
+
+
 def test_absent_contacts_are_dropped_unless_a_link_is_paired_with_them(
     store: Store, snapshot: Snapshot, link: LinkNumber
 ) -> None:
