@@ -131,7 +131,7 @@ class Applier:
                 result = planfix.create(op.person)  # the next read shows it, and pairs it
             case _:
                 result = self._mark(op)
-        if result.result is Result.CHANGED:
+        if result.result in {Result.CHANGED, Result.TAKEN}:
             why = result.message or "changed in Planfix meanwhile"
             self._journal.wait(self._at.number, entry, why, at=stamp())
             self.applied.waiting[op.op] += 1

@@ -29,7 +29,11 @@ class Fate(StrEnum):
     REFUSED = "refused by Planfix"
 
 
-_FATES: Final = {Result.CHANGED: Fate.CHANGED, Result.FAILED: Fate.REFUSED}
+_FATES: Final = {
+    Result.CHANGED: Fate.CHANGED,
+    Result.FAILED: Fate.REFUSED,
+    Result.TAKEN: Fate.REFUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)

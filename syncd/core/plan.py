@@ -190,6 +190,7 @@ class Result(StrEnum):
     BLOCKED = "blocked"  # the list knows that the address bounces
     ABSENT = "absent"
     CHANGED = "changed"  # what the far side holds now stands against it: see in the next run
+    TAKEN = "taken"  # somebody else has the address there
     FAILED = "failed"
 
 

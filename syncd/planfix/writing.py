@@ -40,9 +40,9 @@ def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Perso
     """Write the fields in which `wanted` differs from `was`, where they still are as read.
 
     A field that has the wanted value already is left alone; one that has neither is somebody's
-    later word: Result.CHANGED, and nothing is written; so where somebody else has the address.
-    Either value may be one that we wrote: a first name is known again with its patronymic. Any
-    other refusal of Planfix's is Result.FAILED.
+    later word: Result.CHANGED, and nothing is written; so where somebody else has the address,
+    Result.TAKEN. Either value may be one that we wrote: a first name is known again with its
+    patronymic. Any other refusal of Planfix's is Result.FAILED.
     """
     try:
         card = planfix.get(contact)
@@ -111,7 +111,7 @@ def person_of(card: Card) -> Person:
 
 def _refused(refusal: ItemError) -> ItemResult:
     if refusal.code == _TAKEN:
-        return ItemResult(Result.CHANGED, "somebody else in Planfix has the address")
+        return ItemResult(Result.TAKEN, "somebody else in Planfix has the address")
     return ItemResult(Result.FAILED, str(refusal))
 
 
