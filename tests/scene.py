@@ -22,6 +22,7 @@ from syncd.core.report import LinkReport, RunReport
 from syncd.ports import Entry, ListId
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService, StoredContact
+from tests.lists import PlayedList
 
 CUSTOMERS = 'name = "customers"\nselection = "contact"\nbackend = "news"\nlist = "Customers"\n'
 OPS = (
@@ -186,6 +187,26 @@ def link(name: str, *, backend: str = "news", selection: str = "contact", more: 
     """Return a link's table, with a list of its own name."""
     keys = f'name = "{name}"\nselection = "{selection}"\nbackend = "{backend}"\n'
     return f'{keys}list = "{name.title()}"\n{more}'
+
+
+def scene_of(
+    make_scene: Callable[..., Scene], people: PlayedList, more: str = 'direction = "both"\n'
+) -> Scene:
+    """Make a link from all persons to a list that people play on."""
+    return make_scene(
+        more=f"[[backends]]\n{people.table}", links=[link("customers", backend="played", more=more)]
+    )
+
+
+def add(planfix: SimulatedPlanfix, *addresses: str) -> list[ContactId]:
+    """Add a contact for each address, named after it."""
+    return [ContactId(planfix.add(name=a[0].upper(), last_name="Berg", email=a)) for a in addresses]
+
+
+def quiet(scene: Scene) -> None:
+    """Say that a run has nothing to do."""
+    report = scene.run()
+    assert (report.exit_code, planned(scene.link_of(report))) == (0, {})
 
 
 def counts(**ops: int) -> dict[str, int]:

@@ -1,8 +1,7 @@
 """What people do on a list that can be read counts for good, whatever becomes of their contact."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -10,50 +9,11 @@ from syncd.app.run import run_once
 from syncd.core.people import ContactId, Person
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.dying import Crash, dying
-from tests.fakes.listmonk import ListmonkServer
-from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk, PlayedMailman
-from tests.scene import Scene, applied, link, planned
+from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk
+from tests.scene import Scene, add, applied, planned, quiet, scene_of
 
 MAKE = Callable[..., Scene]
 A, B, C = (f"{name}@example.com" for name in "abc")
-LISTS = ("embedded", "listmonk", "mailman3")
-
-
-@pytest.fixture(params=LISTS)
-def people(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PlayedList]:
-    """Give each list that can be read."""
-    if request.param == "embedded":
-        yield PlayedEmbedded(tmp_path)
-    elif request.param == "mailman3":
-        yield PlayedMailman(request.getfixturevalue("mailman"))
-    else:
-        with ListmonkServer() as server:
-            yield PlayedListmonk(server)
-            assert (server.resubscribed, server.strange) == (0, [])
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> PlayedEmbedded:
-    """Give the list that is quick to play on."""
-    return PlayedEmbedded(tmp_path)
-
-
-def scene_of(make_scene: MAKE, people: PlayedList, more: str = 'direction = "both"\n') -> Scene:
-    """Make a link from all persons to that list."""
-    return make_scene(
-        more=f"[[backends]]\n{people.table}", links=[link("customers", backend="played", more=more)]
-    )
-
-
-def add(planfix: SimulatedPlanfix, *addresses: str) -> list[ContactId]:
-    """Add a contact for each address, named after it."""
-    return [ContactId(planfix.add(name=a[0].upper(), last_name="Berg", email=a)) for a in addresses]
-
-
-def quiet(scene: Scene) -> None:
-    """Say that a run has nothing to do."""
-    report = scene.run()
-    assert (report.exit_code, planned(scene.link_of(report))) == (0, {})
 
 
 # Members who change addresses among themselves.

@@ -1,0 +1,33 @@
+"""Lists that can be read, to be played on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.listmonk import ListmonkServer
+from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk, PlayedMailman
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> PlayedEmbedded:
+    """Give the list that is quick to play on."""
+    return PlayedEmbedded(tmp_path)
+
+
+@pytest.fixture
+def listmonk() -> Iterator[PlayedListmonk]:
+    """Give a listmonk; at its end, nobody may have been put back against their will."""
+    with ListmonkServer() as server:
+        yield PlayedListmonk(server)
+        assert (server.resubscribed, server.strange) == (0, [])
+
+
+@pytest.fixture(params=["embedded", "listmonk", "mailman3"])
+def people(request: pytest.FixtureRequest) -> PlayedList:
+    """Give each list that can be read."""
+    if request.param == "embedded":
+        return request.getfixturevalue("own")  # type: ignore[no-any-return]
+    if request.param == "listmonk":
+        return request.getfixturevalue("listmonk")  # type: ignore[no-any-return]
+    return PlayedMailman(request.getfixturevalue("mailman"))
