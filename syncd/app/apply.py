@@ -44,8 +44,8 @@ class Applied:
 
 def latches_of(open_link: OpenLink) -> Latches:
     """Return everyone of a link who must not be subscribed by us."""
-    consent = open_link.store.consent
-    return Latches(*consent.latched(open_link.number), consent.hashed)
+    consent, pushed = open_link.store.consent, open_link.link.selection.is_pushed
+    return Latches(*consent.latched(open_link.number, pushed=pushed), consent.hashed)
 
 
 def stamp(later: timedelta = timedelta()) -> str:

@@ -82,7 +82,8 @@ def release(world: World, address: str, *, links: Sequence[str], reason: str) ->
             number = store.links.number(link.name)
             if number is None:
                 continue
-            contacts = set(store.runs.contacts_with(key))
+            pushed = link.selection.is_pushed
+            contacts = set(store.runs.contacts_with(key, pushed=pushed))
             if (pair := store.pairs.of_key(number, key)) is not None:
                 contacts.add(pair[0])
             keys = {key, *store.pairs.keys_of(number, sorted(contacts))}
@@ -146,7 +147,7 @@ def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:
     open_link = opened(world, link, run)
     store, number = world.store, open_link.number
     pair = store.pairs.of_key(number, person.key)
-    contacts = set(store.runs.contacts_with(person.key))
+    contacts = set(store.runs.contacts_with(person.key, pushed=link.selection.is_pushed))
     if pair is not None:
         contacts.add(pair[0])
     why = "unsubscribed by an operator, at the person's wish"

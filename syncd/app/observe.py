@@ -290,7 +290,8 @@ class _Sorting:
         unless somebody was seen to leave from there. `what` is told, where it is news.
         """
         store, keys = self._at.store, _keys(sighting, pair)
-        contacts = {c for key in keys for c in store.runs.contacts_with(key)}
+        pushed = self._at.link.selection.is_pushed
+        contacts = {c for key in keys for c in store.runs.contacts_with(key, pushed=pushed)}
         if sighting.contact is not None:
             contacts.add(sighting.contact)
         spread = store.pairs.keys_of(self._at.number, sorted(contacts))

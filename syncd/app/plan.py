@@ -183,7 +183,9 @@ class _Planner:
         yield from strangers(store.sightings.strangers(self._at.snapshot.id), latches, policy)
         newest = store.consent.newest(ACCOUNT)
         if newest > store.links.latch_met(number):
-            everywhere = Latches(*store.consent.latched(ACCOUNT), store.consent.hashed)
+            pushed = self._at.link.selection.is_pushed
+            latched = store.consent.latched(ACCOUNT, pushed=pushed)
+            everywhere = Latches(*latched, store.consent.hashed)
             for leave in left_elsewhere(store.pairs.active(number), everywhere):
                 if leave.contact not in self._leaving:
                     yield leave

@@ -41,10 +41,18 @@ class ConsentStore:
             key.encode(), key=secret, digest_size=_HASH_BYTES
         ).digest()
 
-    def latched(self, link: LinkNumber) -> tuple[frozenset[ContactId], frozenset[bytes]]:
-        """Return the latched contacts and key hashes of a link, the account's with them."""
+    def latched(
+        self, link: LinkNumber, *, pushed: bool = False
+    ) -> tuple[frozenset[ContactId], frozenset[bytes]]:
+        """Return the latched contacts and key hashes of a link, the account's with them.
+
+        A link whose contacts are pushed may number them in a way of its own: there the account's
+        latches hold by address alone.
+        """
         rows = self._database.rows(
-            "SELECT contact, key_hash FROM latch WHERE link IN (?, ?)", (link, ACCOUNT)
+            "SELECT contact, key_hash FROM latch WHERE (link = ?1 AND link <> ?2)"
+            " OR (link = ?2 AND (contact IS NULL OR NOT ?3))",
+            (link, ACCOUNT, pushed),
         )
         return (
             frozenset(ContactId(contact) for contact, _ in rows if contact is not None),

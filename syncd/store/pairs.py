@@ -129,9 +129,10 @@ class Pairs:
         """Return the addresses that contacts have now, or their members had in a link."""
         marks = ",".join("?" * len(contacts)) or "NULL"
         rows = self._database.rows(
-            f"SELECT key FROM contact WHERE id IN ({marks}) AND fault = '' AND key <> ''"
+            "SELECT key FROM contact WHERE selection = (SELECT selection FROM link WHERE id = ?)"
+            f" AND id IN ({marks}) AND fault = '' AND key <> ''"
             f" UNION SELECT key FROM pair WHERE link = ? AND contact IN ({marks})",
-            (*contacts, link, *contacts),
+            (link, *contacts, link, *contacts),
         )
         return [AddressKey(row[0]) for row in rows]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from syncd.core.address import AddressKey, key_of
-from syncd.core.link import LinkNumber
+from syncd.core.link import LinkNumber, Selection
 from syncd.core.people import ContactId
 from syncd.core.plan import Finding, Op
 from syncd.core.report import RunReport
@@ -152,9 +152,16 @@ class Runs:
         )
         return {(contact, key): why for contact, key, why in rows}
 
-    def contacts_with(self, key: AddressKey) -> list[ContactId]:
-        """Return every contact that has an address now."""
-        rows = self._database.rows("SELECT DISTINCT id FROM contact WHERE key = ?", (key,))
+    def contacts_with(self, key: AddressKey, *, pushed: bool) -> list[ContactId]:
+        """Return every contact that has an address now, of those that were pushed or of the others.
+
+        That both are numbered alike is not said anywhere.
+        """
+        rows = self._database.rows(
+            "SELECT DISTINCT c.id FROM contact c JOIN selection s ON s.id = c.selection"
+            " WHERE c.key = ? AND (s.target LIKE ? || '%') = ?",
+            (key, Selection.pushed("").target, pushed),
+        )
         return [ContactId(row[0]) for row in rows]
 
     def forget(self, key: AddressKey, contacts: Sequence[ContactId]) -> None:

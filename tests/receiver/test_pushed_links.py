@@ -138,6 +138,39 @@ def test_who_unsubscribed_stays_out_however_often_planfix_pushes_them(
     assert scene.service.resubscribed == 0
 
 
+ACCOUNT = '[links.consent]\nscope = "account"\n'
+
+
+def test_the_account_reaches_a_pushed_list_by_address_and_not_by_number(
+    scene: Scene, pushes: Pushes
+) -> None:
+    scene.write_config(links=[link("customers", more=ACCOUNT)])
+    anna = scene.planfix.add(name="Anna", email=ANNA)
+    pushes.bring(pushes.create("News"), {anna: BEN, anna + 1: ANNA, anna + 2: CLEO})
+    scene.run()
+
+    scene.unsubscribe(ANNA, "customers")
+    scene.run()
+
+    assert scene.members("News").keys() == {BEN, CLEO}
+    assert planned(scene.link_of(scene.run(), "News")) == {}
+
+
+def test_an_unsubscribe_from_a_pushed_list_leaves_other_links_contacts_of_that_number_alone(
+    scene: Scene, pushes: Pushes
+) -> None:
+    scene.write_config(links=[link("customers", more=ACCOUNT)])
+    ben = scene.planfix.add(name="Ben", email=BEN)
+    pushes.bring(pushes.create("News"), {ben: ANNA})
+    scene.run()
+
+    scene.unsubscribe(ANNA, "customers")
+    scene.run()
+
+    assert scene.members("Customers").keys() == {BEN}
+    assert scene.members("News").keys() == set()
+
+
 def test_they_stay_out_of_a_list_that_is_given_up_and_made_again(
     scene: Scene, pushes: Pushes
 ) -> None:
