@@ -5,13 +5,17 @@ from collections.abc import Callable
 import pytest
 
 from syncd.core.people import ContactId, Person
+from syncd.simulator.faults import Faults
 from syncd.simulator.planfix import SimulatedPlanfix
-from tests.scene import Scene, applied, link, planned
+from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk
+from tests.scene import Scene, add, applied, link, planned, quiet, scene_of
 
 MAKE = Callable[..., Scene]
 FIELD = 10124
 CONSENT = f'[links.consent]\nfield = {FIELD}\nunsubscribed = "no"\nsubscribed = "yes"\n'
 BOTH = 'direction = "both"\n'
+CREATES = BOTH + 'new_subscribers = "create"\n'
+ANNA, BEN, KIM = "anna@example.com", "ben@example.com", "kim@example.com"
 
 
 def make(make_scene: MAKE, more: str = "") -> Scene:
@@ -132,3 +136,124 @@ def test_who_comes_back_by_themselves_is_a_member_again(
     assert applied(scene.link_of(report)) == {"consent": 1}
     assert scene.own_members()["anna@example.com"] == ("Anna", "Petrova")
     assert planfix.contacts[anna].custom[FIELD] == "yes"
+
+
+# A new subscriber whose contact may have been made.
+
+
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [(Faults.drop_after_work, 1), (Faults.truncated, 1), (Faults.html_page, 0)],
+    ids=["made, and not answered", "made, and the answer cut", "not made"],
+)
+def test_a_contact_whose_making_was_not_answered_is_there_once_in_the_end(
+    make_scene: MAKE,
+    planfix: SimulatedPlanfix,
+    own: PlayedEmbedded,
+    fault: Callable[..., None],
+    made: int,
+) -> None:
+    scene = scene_of(make_scene, own, CREATES)
+    add(planfix, ANNA)
+    scene.run()
+    own.join(KIM, "Olga Kim")
+    fault(planfix.faults, method="contact.add")
+
+    unanswered = scene.run()
+    planfix.faults.clear()
+    scene.run()
+    scene.run()
+
+    assert unanswered.exit_code == 69
+    assert planfix.calls("contact.add") == 2 - made
+    [olga] = [each for each in planfix.contacts.values() if each.email == KIM]
+    assert (olga.name, olga.last_name) == ("Olga", "Kim")
+    planfix.edit(olga.id, last_name="Lund")
+    scene.run()
+    assert own.members() == {ANNA: "A Berg", KIM: "Olga Lund"}
+    quiet(scene)
+
+
+@pytest.mark.parametrize("further", [False, True], ids=["main", "additional"])
+def test_a_subscriber_whom_planfix_knows_outside_the_selection_gets_no_second_contact(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded, *, further: bool
+) -> None:
+    scene = scene_of(make_scene, own, CREATES)
+    add(planfix, ANNA)
+    place = {"secondary_emails": (KIM,)} if further else {"email": KIM}
+    planfix.add(name="Office", is_company=True, **place)
+    scene.run()
+    own.join(KIM, "Olga Kim")
+
+    report = scene.run()
+
+    assert (report.exit_code, scene.link_of(report).held) == (0, 1)
+    assert planned(scene.link_of(report)) == {}
+    assert (planfix.calls("contact.add"), len(planfix.contacts)) == (0, 2)
+
+
+# What a list may not tell Planfix.
+
+
+def test_a_name_that_a_list_holds_as_one_text_is_put_back_and_never_written_to_planfix(
+    make_scene: MAKE, planfix: SimulatedPlanfix, people: PlayedList
+) -> None:
+    if people.splits:
+        pytest.skip("this list holds first and last name apart")
+    scene = scene_of(make_scene, people)
+    [anna, _] = add(planfix, ANNA, BEN)
+    scene.run()
+    people.call(ANNA, "Anna Maria Lund")
+
+    report = scene.run()
+
+    assert (report.exit_code, applied(scene.link_of(report))) == (0, {"update": 1})
+    assert people.members() == {ANNA: "A Berg", BEN: "B Berg"}
+    assert (planfix.contacts[anna].name, planfix.contacts[anna].last_name) == ("A", "Berg")
+    assert planfix.calls("contact.update") == 0
+    quiet(scene)
+
+
+def test_nothing_is_written_to_a_member_whose_address_bounces_until_the_contact_moves(
+    make_scene: MAKE, planfix: SimulatedPlanfix, people: PlayedList
+) -> None:
+    scene = scene_of(make_scene, people)
+    [anna, _] = add(planfix, ANNA, BEN)
+    scene.run()
+    people.bounce(ANNA)
+
+    bounced = scene.run()
+    planfix.edit(anna, last_name="Lund")
+    edited = scene.run()
+
+    assert [report.exit_code for report in (bounced, edited)] == [0, 0]
+    assert [planned(scene.link_of(report)) for report in (bounced, edited)] == [{}, {}]
+    assert people.members() == {BEN: "B Berg"}
+
+    planfix.edit(anna, email=KIM)
+    report = scene.run()
+
+    assert (report.exit_code, applied(scene.link_of(report))) == (0, {"add": 1})
+    assert people.members() == {BEN: "B Berg", KIM: "A Lund"}
+    assert people.gone() == set()
+    quiet(scene)
+
+
+def test_a_complaint_is_an_unsubscribe(
+    make_scene: MAKE, planfix: SimulatedPlanfix, listmonk: PlayedListmonk
+) -> None:
+    scene = scene_of(make_scene, listmonk, BOTH + CONSENT)
+    [anna, _] = add(planfix, ANNA, BEN)
+    scene.run()
+    listmonk.complain(ANNA)
+
+    scene.run()
+    planfix.edit(anna, email=KIM)
+    report = scene.run()
+
+    assert (report.exit_code, planned(scene.link_of(report))) == (0, {})
+    assert planfix.contacts[anna].custom[FIELD] == "no"
+    assert listmonk.server.people.keys() == {
+        listmonk.server.person(address).id for address in (ANNA, BEN)
+    }
+    assert listmonk.members() == {BEN: "B Berg"}
