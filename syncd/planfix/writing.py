@@ -67,16 +67,18 @@ def correct(planfix: Contacts, contact: ContactId, *, was: Person, wanted: Perso
 def create(planfix: Contacts, person: Person) -> ItemResult:
     """Add a person's contact, unless somebody has the address already: Result.CHANGED.
 
+    The result names the contact that was made.
+
     Raises:
         AmbiguousError: it may have been added.
     """
     try:
         if find(planfix, person.address):
             return ItemResult(Result.CHANGED, "Planfix has the address outside the selection")
-        planfix.add(address=person.address, name=person.first, last_name=person.last)
+        made = planfix.add(address=person.address, name=person.first, last_name=person.last)
     except ItemError as refusal:
         return _refused(refusal)
-    return ItemResult(Result.DONE)
+    return ItemResult(Result.DONE, contact=made)
 
 
 def mark(planfix: Contacts, contact: ContactId, *, field: int, value: str) -> ItemResult:
