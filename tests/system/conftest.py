@@ -1,4 +1,4 @@
-"""Lists that can be read, to be played on."""
+"""What the tests of a whole run share: lists to play on, and what kills runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.listmonk import ListmonkServer
 from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk, PlayedMailman
+from tests.system.killing import Killer, started
 
 
 @pytest.fixture
@@ -31,3 +32,10 @@ def people(request: pytest.FixtureRequest) -> PlayedList:
     if request.param == "listmonk":
         return request.getfixturevalue("listmonk")  # type: ignore[no-any-return]
     return PlayedMailman(request.getfixturevalue("mailman"))
+
+
+@pytest.fixture
+def killer() -> Iterator[Killer]:
+    """Give what lets runs die at a step of our choice."""
+    with started() as killer:
+        yield killer

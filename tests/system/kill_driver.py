@@ -1,8 +1,8 @@
 """Runs that die: `python -m tests.system.kill_driver`, told on standard input whom and when.
 
-A line holds a config file and a number. A child of its own runs the links once, and is killed
-(SIGKILL) at that step: just before a commit of the store, or just after one. The answer is
-`killed`, or the exit code of a run that had fewer steps.
+A line holds a config file, a number, and what to do: `run`, `release ADDRESS` or `undo RUN`. A
+child of its own does that, and is killed (SIGKILL) at that step: just before a commit of the
+store, or just after one. The answer is `killed`, or the exit code where it had fewer steps.
 """
 
 import os
@@ -11,8 +11,11 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from syncd.app import decisions
 from syncd.app.run import run_once
+from syncd.app.undo import undo
 from syncd.app.wiring import open_world
+from syncd.app.world import World
 
 
 class Steps:
@@ -43,20 +46,31 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(config: Path, step: int) -> int:
+def die(config: Path, step: int, what: str, whose: str = "") -> int:
     steps = Steps(step)
     with open_world(config) as world:
         steps.watch(world.store._database.raw)
-        return run_once(world).exit_code
+        return carry_out(world, what, whose)
+
+
+def carry_out(world: World, what: str, whose: str) -> int:
+    match what:
+        case "release":
+            decisions.release(world, whose, links=(), reason="asked us")
+        case "undo":
+            undo(world, whose)
+        case _:
+            return run_once(world).exit_code
+    return 0
 
 
 def main() -> None:
     for line in sys.stdin:
-        config, step = line.rsplit(maxsplit=1)
+        config, step, *what = line.split()
         child = os.fork()
         if not child:
             os.dup2(2, 1)
-            os._exit(run(Path(config), int(step)))
+            os._exit(die(Path(config), int(step), *what))
         _, status = os.waitpid(child, 0)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         print("killed" if killed else os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201

@@ -1,80 +1,12 @@
 """Killed at any step, the next run ends where an undisturbed one would have."""
 
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from itertools import count
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 from syncd.core.address import key_of
 from tests.fakes.email_service import EmailService, Fault
 from tests.scene import Scene, link, planned
-
-FILES = ("syncd.db", "lists.db")
-SIDES = ("", "-wal", "-shm")
-
-
-class Killer:
-    """Lets runs die at a step of our choice."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def run(self, config: Path, step: int) -> bool:
-        """Run once; say whether the run was killed at this step, or ended before it."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(f"{config} {step}\n")
-        stdin.flush()
-        return stdout.readline().strip() == "killed"
-
-    def at_each_step(self, scene: Scene, begin: "Kept") -> Iterator[int]:
-        """Kill a run at its first step, its second …; yield after each, and once undisturbed."""
-        for step in count(1):
-            begin.restore()
-            killed = self.run(scene.config, step)
-            yield step
-            if not killed:
-                return
-
-
-@pytest.fixture
-def killer() -> Iterator[Killer]:
-    command = [sys.executable, "-m", "tests.system.kill_driver"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        yield Killer(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
-
-
-class Kept:
-    """How things stood, to begin again from there."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._lists = deepcopy(scene.service.lists)
-        self._files = {
-            name: (scene.folder / name).read_bytes()
-            for name in FILES
-            if (scene.folder / name).exists()
-        }
-
-    def restore(self) -> None:
-        for name in FILES:
-            for side in SIDES:
-                (self._scene.folder / f"{name}{side}").unlink(missing_ok=True)
-            if name in self._files:
-                (self._scene.folder / name).write_bytes(self._files[name])
-        self._scene.service.lists = deepcopy(self._lists)
-        self._scene.service.requests.clear()
+from tests.system.killing import Kept, Killer
 
 
 def added_singly(service: EmailService) -> Counter[str]:
