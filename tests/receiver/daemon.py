@@ -115,6 +115,12 @@ class Daemon(Called):
                 return self.told[-1]
         raise AssertionError(f"the process ended without {event}: {self.told}")
 
+    def heard(self, event: str) -> dict[str, Any]:
+        """Return the first line of this event, read already or still to come."""
+        return next((line for line in self.told if line["event"] == event), None) or self.hear(
+            event
+        )
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
