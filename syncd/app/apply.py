@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 DAY: Final = timedelta(hours=24)
 """How long removals count against their limit, and how long an approval holds."""
+LOOK_UP_AFTER: Final = timedelta(hours=24)
+"""When a subscriber is looked up again whom Planfix knows outside the selection."""
 RETRY_QUARANTINE_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 60, 240, 1440))
 _WRITES_TO_PERSON: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
 _PUTS_ADDRESS: Final = frozenset({Op.ADD, Op.RENAME})
@@ -133,7 +135,8 @@ class Applier:
                 result = self._mark(op)
         if result.result in {Result.CHANGED, Result.TAKEN}:
             why = result.message or "changed in Planfix meanwhile"
-            self._journal.wait(self._at.number, entry, why, at=stamp())
+            until = stamp(LOOK_UP_AFTER) if op.op is Op.PLANFIX_CREATE else ""
+            self._journal.wait(self._at.number, entry, why, at=stamp(), until=until)
             self.applied.waiting[op.op] += 1
             return
         self._record([entry], [result])

@@ -136,6 +136,7 @@ class _Planner:
         wishing = {subject(e.operation) for e in open_link.store.journal.open(open_link.number)}
         self.well = self._quarantined.keys() - wishing
         self._now = stamp()
+        self._looked_up = open_link.store.journal.looked_up(open_link.number, self._now)
         self._resting: set[ContactId] = set()  # in quarantine, or waiting for one who is
         self._leaving: set[ContactId] = set()
         self._moves: list[Repoint | End] = []
@@ -216,10 +217,15 @@ class _Planner:
             self._kept_out.append(Event(what, step.contact, step.now.key, detail))
 
     def _rests(self, operation: Operation) -> bool:
-        """Whether a quarantined contact is not yet due, or waits for one who isn't."""
+        """Whether a quarantined contact or a look-up is not yet due, or waits for one of them."""
         if operation.after in self._resting:
             self._held.append(Held(operation.contact, "the address is not free yet"))
             return True
+        if operation.op is Op.PLANFIX_CREATE:
+            held = self._looked_up.get(operation.person.key)
+            if held is not None:
+                self._held.append(held)
+                return True
         if not self._quarantined:
             return False
         failed_with, next_at = self._quarantined.get(subject(operation), ("", ""))

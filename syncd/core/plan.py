@@ -140,12 +140,14 @@ class End:
 class Held:
     """A contact waits for a cause to go away; tried again each run.
 
-    `key` is the member's, where there is no contact.
+    `key` is the member's, where there is no contact. `until` is when the cause is asked for
+    again (ISO 8601, UTC), where that needs calls of its own.
     """
 
     contact: ContactId
     why: str
     key: AddressKey = NO_KEY
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ READ: Final = (
 )
 """What `entry_of` takes."""
 _FOR_PLANFIX: Final = "op IN ('planfix_update', 'planfix_create', 'consent')"
+_HOLD: Final = (
+    "INSERT INTO held (link, contact, key, why, until) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (link, contact, key) DO NOTHING"
+)
 _SUBJECT: Final = "link = ? AND contact = ? AND key = ? AND planfix = ?"
 _AMONG: Final = "(SELECT value FROM json_each(?))"
 _CHUNK: Final = 500
@@ -131,9 +135,11 @@ class Draft:
         )
         self._raw.execute("DELETE FROM held WHERE link = ?", (self._link,))
         self._raw.executemany(
-            "INSERT INTO held (link, contact, key, why) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (link, contact, key) DO NOTHING",
-            [(self._link, waiting.contact, waiting.key, waiting.why) for waiting in held],
+            _HOLD,
+            [
+                (self._link, waiting.contact, waiting.key, waiting.why, waiting.until)
+                for waiting in held
+            ],
         )
 
     def free(self, subjects: Iterable[Subject]) -> None:
@@ -277,8 +283,8 @@ class Journal:
                 (why, at, _ids(entries)),
             )
 
-    def wait(self, link: LinkNumber, entry: Entry, why: str, *, at: str) -> None:
-        """Give up one operation for this run; whom it was for is held."""
+    def wait(self, link: LinkNumber, entry: Entry, why: str, *, at: str, until: str) -> None:
+        """Give up one operation for this run; whom it was for is held (core.plan.Held)."""
         operation = entry.operation
         with self._database.transaction() as raw:
             raw.execute(
@@ -286,11 +292,17 @@ class Journal:
                 (why, at, entry.id),
             )
             who = subject(operation)
-            raw.execute(
-                "INSERT INTO held (link, contact, key, why) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (link, contact, key) DO NOTHING",
-                (link, who.contact, who.key, why),
+            raw.execute(_HOLD, (link, who.contact, who.key, why, until))
+
+    def looked_up(self, link: LinkNumber, now: str) -> dict[AddressKey, Held]:
+        """Return the members without a contact who need not be looked up again yet, by key."""
+        return {
+            AddressKey(key): Held(ContactId(0), why, AddressKey(key), until)
+            for key, why, until in self._database.rows(
+                "SELECT key, why, until FROM held WHERE link = ? AND contact = 0 AND until > ?",
+                (link, now),
             )
+        }
 
     def record(
         self, link: LinkNumber, ended: Sequence[Ended], *, at: str, next_try: Sequence[str]

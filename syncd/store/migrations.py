@@ -146,6 +146,10 @@ CREATE TABLE custom (selection INTEGER NOT NULL, contact INTEGER NOT NULL, field
     field)) WITHOUT ROWID;
 ALTER TABLE selection ADD COLUMN fields VARCHAR NOT NULL DEFAULT ''
 """,
+    # 9: until when it is not asked again whether a subscriber has a contact elsewhere.
+    """
+ALTER TABLE held ADD COLUMN until VARCHAR NOT NULL DEFAULT ''
+""",
 )
 
 

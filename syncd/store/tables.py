@@ -168,13 +168,14 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class HeldRow(SQLModel, table=True):
-    """Who waited in the link's last run, and why; `key` is that of a member without a contact."""
+    """Who waited in the link's last run, and why: core.plan.Held."""
 
     __tablename__ = "held"
     link: int = Field(primary_key=True)
     contact: int = Field(primary_key=True)
     key: str = Field(primary_key=True)
     why: str
+    until: str = ""
 
 
 class GoneRow(SQLModel, table=True):
