@@ -88,6 +88,8 @@ def observe(
         read = _read(open_link, list_id, keep=keep, stop=stop)
     elif not (reports := sight(open_link)):
         return Observation(lost=lost)
+    # Asked before the sightings are sorted: some of them are dropped, whose members are there.
+    missed_subscribers = [] if read is None else store.sightings.missed(number)
     sorting = _Sorting(open_link, restore=restore, approved=approved)
     vanished, returned = sorting.vanished, sorting.returned
     missed = len(vanished) + sorting.missed
@@ -103,6 +105,8 @@ def observe(
         for _, sighting, found in returned:
             sorting.back(sighting, found, What.SEEMS_BACK)
         lost += len(vanished)
+    if not empty and not restore:
+        sorting.missing(missed_subscribers)
     store.consent.learn(
         number, open_link.consent_number, sorting.learned, run=open_link.run, at=stamp()
     )
@@ -274,6 +278,16 @@ class _Sorting:
         self.learned.gone.append((key, pair.reference, self._now))
         self.learned.marked.append((contact, MemberStatus.UNSUBSCRIBED, ""))
         self._tell(what, contact, key, self._now)
+
+    def missing(self, subscribers: Iterable[AddressKey]) -> None:
+        """Latch those whose contact was asked for, and who were gone before they were a pair.
+
+        The contact may be read any time now, and would put them back on the list.
+        """
+        for key in subscribers:
+            self.learned.latches.append(NewLatch(_WHY[What.VANISHED], key=key))
+            self.learned.gone.append((key, "", self._now))
+            self._tell(What.VANISHED, None, key, self._now)
 
     def _is_latched(self, sighting: Sighting, pair: Pair | None) -> bool:
         latches = self._latches

@@ -135,6 +135,10 @@ class ConsentStore:
                 [(link, hashed(key), reference, since) for key, reference, since in learned.gone],
             )
             raw.executemany(
+                "DELETE FROM subscriber WHERE link = ? AND key = ?",
+                [(link, key) for key, _, _ in learned.gone],
+            )
+            raw.executemany(
                 "UPDATE pair SET status = ?, reference = iif(? = '', reference, ?)"
                 " WHERE link = ? AND contact = ?",
                 [

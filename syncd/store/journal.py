@@ -268,8 +268,18 @@ class Journal:
             Draft(raw, link, 0, run=run, at=at).write([(operation, False)])
 
     def send(self, entries: Sequence[Entry], *, at: str) -> None:
-        """Mark operations as sent in one call, before the call."""
+        """Mark operations as sent in one call, before the call.
+
+        A subscriber for whom a contact is asked is remembered, since they may be gone from the
+        list before a read of Planfix shows the contact.
+        """
         with self._database.transaction() as raw:
+            if entries[0].operation.op is Op.PLANFIX_CREATE:
+                raw.execute(
+                    "INSERT INTO subscriber (link, key) SELECT link, key FROM operation"
+                    f" WHERE id IN {_AMONG} ON CONFLICT DO NOTHING",
+                    (_ids(entries),),
+                )
             raw.execute(
                 f"UPDATE operation SET state = 'sent', batch = ?, at = ? WHERE id IN {_AMONG}",
                 (entries[0].id, at, _ids(entries)),

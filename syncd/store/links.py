@@ -125,7 +125,7 @@ def _end_pairs(raw: sqlite3.Connection, link: LinkNumber) -> int:
     """
     ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
     raw.execute("UPDATE link SET ran = 0, latch_met = 0 WHERE id = ?", (link,))
-    for table in ("held", "quarantine"):
+    for table in ("held", "quarantine", "subscriber"):
         raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
     raw.execute(
         "UPDATE operation SET state = 'dropped' WHERE link = ?"

@@ -150,6 +150,11 @@ ALTER TABLE selection ADD COLUMN fields VARCHAR NOT NULL DEFAULT ''
     """
 ALTER TABLE held ADD COLUMN until VARCHAR NOT NULL DEFAULT ''
 """,
+    # 10: members whom Planfix was asked about, and who may be gone before they are a pair.
+    """
+CREATE TABLE subscriber (link INTEGER NOT NULL, key VARCHAR NOT NULL, PRIMARY KEY (link, key))
+    WITHOUT ROWID
+""",
 )
 
 

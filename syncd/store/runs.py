@@ -184,6 +184,7 @@ class Runs:
             raw.execute("DELETE FROM operation WHERE key = ? OR old_key = ?", (key, key))
             raw.execute("DELETE FROM event WHERE key = ?", (key,))
             raw.execute("DELETE FROM held WHERE key = ?", (key,))
+            raw.execute("DELETE FROM subscriber WHERE key = ?", (key,))
             raw.execute("DELETE FROM reported WHERE key = ? OR old_key = ?", (key, key))
             raw.execute("DELETE FROM compared")  # it may name members of whom no pair is known
             failed_with = raw.execute(

@@ -50,6 +50,12 @@ SELECT {COLUMNS} FROM temp.sighting s WHERE s.contact IS NULL AND NOT EXISTS
  ORDER BY s.key
 """
 
+_SUBSCRIBERS: Final = """
+SELECT s.key, EXISTS (SELECT 1 FROM pair p WHERE p.link = s.link AND p.key = s.key),
+       EXISTS (SELECT 1 FROM temp.sighting t WHERE t.key = s.key)
+  FROM subscriber s WHERE s.link = ? ORDER BY s.key
+"""
+
 
 class Sightings:
     """The sightings of the link that is being brought in step."""
@@ -117,6 +123,15 @@ class Sightings:
         """Yield the members of whom no contact of the selection is known, by key."""
         for *seen, returns in self._database.rows(_STRANGERS, (selection,)):
             yield sighting(seen, returns=bool(returns))
+
+    def missed(self, link: LinkNumber) -> list[AddressKey]:
+        """Return which subscribers of whom Planfix was asked are neither members nor pairs."""
+        found = self._database.rows(_SUBSCRIBERS, (link,))
+        paired = [(link, key) for key, is_pair, _ in found if is_pair]
+        if paired:
+            with self._database.transaction() as raw:
+                raw.executemany("DELETE FROM subscriber WHERE link = ? AND key = ?", paired)
+        return [AddressKey(key) for key, is_pair, is_member in found if not is_pair | is_member]
 
     def mark_returning(self, numbers: Iterable[int]) -> None:
         """Note who seems to be back and must wait for a person's word."""

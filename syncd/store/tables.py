@@ -178,6 +178,15 @@ class HeldRow(SQLModel, table=True):
     until: str = ""
 
 
+class SubscriberRow(SQLModel, table=True):
+    """A member without a contact, of whom Planfix was asked; until they are a pair."""
+
+    __tablename__ = "subscriber"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    link: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+
+
 class GoneRow(SQLModel, table=True):
     """Someone whom we saw off a list, and the reference they had: what a return is proved by.
 

@@ -192,6 +192,89 @@ def test_a_subscriber_whom_planfix_knows_outside_the_selection_gets_no_second_co
     assert (planfix.calls("contact.add"), len(planfix.contacts)) == (0, 2)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_new_subscriber_who_is_gone_before_their_contact_is_read_is_not_put_back(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded, *, answered: bool
+) -> None:
+    scene = scene_of(make_scene, own, CREATES)
+    add(planfix, ANNA)
+    scene.run()
+    own.join(KIM, "Olga Kim")
+    if not answered:
+        planfix.faults.drop_after_work(method="contact.add")
+    scene.run()
+    planfix.faults.clear()
+    own.wipe(KIM)  # all that many a list shows of somebody who left
+
+    scene.run()
+    [olga] = [each for each in planfix.contacts.values() if each.email == KIM]
+    planfix.edit(olga.id, email="kim@example.org")
+    scene.run()
+
+    assert own.members() == {ANNA: "A Berg"}
+    quiet(scene)
+    planfix.edit(olga.id, email=KIM)
+    own.join(KIM, "Olga Kim")
+    scene.run()
+    planfix.edit(olga.id, last_name="Lund")
+    scene.run()
+    assert own.members() == {ANNA: "A Berg", KIM: "Olga Lund"}
+
+
+def test_a_subscriber_who_is_gone_before_their_contact_enters_the_selection_stays_out(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded
+) -> None:
+    planfix.add_filter("77", "Newsletter")
+    anna, kim = add(planfix, ANNA, KIM)
+    planfix.put_in(anna, "77")
+    scene = scene_of(make_scene, own, CREATES)
+    scene.write_config(links=[scene.links[0].replace("contact", "filter:77", 1)])
+    scene.run()
+    own.join(KIM, "Olga Kim")
+    assert scene.link_of(scene.run()).held == 1
+    own.wipe(KIM)
+
+    scene.run()
+    planfix.put_in(kim, "77")
+    scene.run()
+
+    assert own.members() == {ANNA: "A Berg"}
+    quiet(scene)
+
+
+def test_a_new_subscriber_who_moves_before_their_contact_is_read_is_at_the_new_address_alone(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded
+) -> None:
+    scene = scene_of(make_scene, own, CREATES)
+    add(planfix, ANNA)
+    scene.run()
+    own.join(KIM, "Olga Kim")
+    scene.run()
+    own.rename(KIM, BEN)
+
+    scene.run()
+    scene.run()
+
+    assert own.members() == {ANNA: "A Berg", BEN: "Olga Kim"}
+    quiet(scene)
+
+
+def test_nothing_in_the_store_names_a_subscriber_who_waited_and_was_forgotten(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded
+) -> None:
+    scene = scene_of(make_scene, own, CREATES)
+    planfix.add(name="Office", is_company=True, email=KIM)
+    add(planfix, ANNA)
+    scene.run()
+    own.join(KIM, "Olga Kim")
+    scene.run()
+
+    scene.forget(KIM)
+
+    for file in scene.folder.glob("syncd.db*"):
+        assert KIM.encode() not in file.read_bytes(), file.name
+
+
 # What a list may not tell Planfix.
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from syncd.app.history import history
-from syncd.core.people import ContactId
+from syncd.core.people import ContactId, Person
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import Fault
 from tests.scene import Scene, add, applied, link, planned
@@ -106,6 +106,37 @@ def test_a_list_that_is_added_later_gets_nobody_who_left_another(
     scene.run()
 
     assert set(scene.own_members("3")) == {BEN, CLARA}
+
+
+def test_a_stranger_on_one_list_who_left_another_is_not_taken_for_gone_and_back(
+    make_scene: MAKE, planfix: SimulatedPlanfix
+) -> None:
+    planfix.add_filter("77", "Newsletter")
+    creates = f'direction = "both"\nnew_subscribers = "create"\n{ACCOUNT}'
+    scene = make_scene(
+        links=[
+            link("customers", backend="own", more=ACCOUNT),
+            link("letters", backend="own", selection="filter:77", more=creates),
+        ]
+    )
+    anna, ben = add(planfix, ANNA, BEN)
+    planfix.put_in(ben, "77")
+    scene.run()
+    numbers = {ANNA in scene.own_members(number): number for number in ("1", "2")}
+    with scene.embedded() as own:
+        own.join(numbers[False], Person.of(ANNA, "Anna", "Berg"))
+    scene.run()  # asks Planfix, which has her outside the selection
+    with scene.embedded() as own:
+        own.leave(numbers[True], ANNA)
+
+    for _ in range(3):
+        scene.run()
+        planfix.edit(anna, name=f"{planfix.contacts[anna].name}a")
+
+    with scene.world() as world:
+        story = [told.what for told in history(world, ANNA)]
+    assert not [what for what in story if what.startswith("gone from") or "their own" in what]
+    assert ANNA not in scene.own_members(numbers[True])
 
 
 # One selection for several lists, some of which are out of reach.
