@@ -116,7 +116,7 @@ CREATE UNIQUE INDEX pushed_list_link ON pushed_list (link) WHERE ended IS NULL
     """
 ALTER TABLE reported ADD COLUMN joined BOOLEAN NOT NULL DEFAULT 0
 """,
-    # 6: what reading a list came to, until one of its pairs is written.
+    # 7: what reading a list came to, until one of its pairs is written.
     """
 CREATE TABLE compared (link INTEGER NOT NULL, edition VARCHAR NOT NULL, members INTEGER NOT NULL,
     differences VARCHAR NOT NULL, PRIMARY KEY (link));
@@ -127,14 +127,14 @@ CREATE TRIGGER compared_ends_with_update AFTER UPDATE ON pair
 CREATE TRIGGER compared_ends_with_delete AFTER DELETE ON pair
     BEGIN DELETE FROM compared WHERE link = OLD.link; END
 """,
-    # 7: what the operator's page and the metrics show.
+    # 8: what the operator's page and the metrics show.
     """
 CREATE TABLE tally (name VARCHAR NOT NULL, link VARCHAR NOT NULL, kind VARCHAR NOT NULL, count
     INTEGER NOT NULL, PRIMARY KEY (name, link, kind)) WITHOUT ROWID;
 DROP INDEX link_run_link;
 CREATE INDEX link_run_latest ON link_run (link, run)
 """,
-    # 8: whether a release was carried out; the consent field, by itself and as read.
+    # 9: whether a release was carried out; the consent field, by itself and as read.
     """
 ALTER TABLE gone ADD COLUMN release VARCHAR NOT NULL DEFAULT '';
 DROP TABLE consent_mark;
@@ -146,7 +146,7 @@ CREATE TABLE custom (selection INTEGER NOT NULL, contact INTEGER NOT NULL, field
     field)) WITHOUT ROWID;
 ALTER TABLE selection ADD COLUMN fields VARCHAR NOT NULL DEFAULT ''
 """,
-    # 9: until when it is not asked again whether a subscriber has a contact elsewhere.
+    # 10: until when it is not asked again whether a subscriber has a contact elsewhere.
     """
 ALTER TABLE held ADD COLUMN until VARCHAR NOT NULL DEFAULT ''
 """,
