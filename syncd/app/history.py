@@ -107,7 +107,8 @@ def _without_repetition(lines: Iterable[Told]) -> Iterator[Told]:
         first, *again = alike
         yield first
         if again:
-            yield replace(again[-1], what=f"again, {len(again)} times by now: {first.what}")
+            times = "once" if len(again) == 1 else f"{len(again)} times"
+            yield replace(again[-1], what=f"again, {times} by now: {first.what}")
 
 
 class _Line(NamedTuple):
