@@ -94,9 +94,11 @@ def show(pieces: Iterable[str], end: str = "\n") -> None:
         for piece in pieces:
             out.write(piece + end)
         out.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered would fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def confirm(question: str, *, yes: bool) -> None:

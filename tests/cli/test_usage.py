@@ -201,7 +201,11 @@ def test_another_run_is_75(synced: CommandLine) -> None:
     assert (done.code, document["error"]["kind"], document["links"]) == (75, "temporary", [])
 
 
-def test_a_fault_of_our_own_is_70_with_a_traceback_only_in_the_log(synced: CommandLine) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_fault_of_our_own_is_70_with_a_traceback_only_in_the_log(
+    synced: CommandLine, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     # Standard output that takes nothing is not foreseen.
     with (
         Path("/dev/full").open("w") as full,
