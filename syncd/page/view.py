@@ -98,7 +98,8 @@ def headline(overview: Overview) -> Standing:
     last = [link.last for link in links]
     if all(run is not None and run.outcome is Outcome.OK for run in last):
         count = sum(run.held + run.quarantined for run in last if run is not None)
-        return Standing(f"In step, but for {number(count)} who wait", "calm")
+        verb = "waits" if count == 1 else "wait"
+        return Standing(f"In step, but for {number(count)} who {verb}", "calm")
     if len(links) == 1:
         return Standing(f"{links[0].name}: {each[0].words}", each[0].tone)
     tones = [stands.tone for stands in each]

@@ -36,6 +36,7 @@ TAGS = [
     ).iter()
 ]  # fmt: skip
 HELD = replace(NEWSLETTER, name="held", runs=(replace(NEWSLETTER.runs[0], held=3),))
+ONE_HELD = replace(HELD, runs=(replace(NEWSLETTER.runs[0], held=1),))
 GONE = TemporaryError("The store /var/lib/syncd/syncd.db can't be read.", hint="See: syncd check")
 
 
@@ -89,6 +90,7 @@ def test_a_good_day_says_so_first() -> None:
     [
         ((NEWSLETTER,), "Everything is in step"),
         ((NEWSLETTER, HELD), "In step, but for 3 who wait"),
+        ((NEWSLETTER, ONE_HELD), "In step, but for 1 who waits"),
         ((NEWSLETTER, FRESH), "1 of 2 links are in step"),
         ((CUSTOMERS,), "customers: waits for a person"),
         ((FRESH,), "press: has not run yet"),
