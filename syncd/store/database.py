@@ -206,21 +206,34 @@ class Database:
         Raises:
             BusyError: another run holds it.
         """
-        try:
-            handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The lock {self.path}.lock can't be opened: {error.strerror}.",
-                hint="Give syncd's user the right to write there; was syncd run as root once?",
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError(
-                    f"Another run works on the store {self.path}.",
-                    hint="Wait until it has ended: syncd status",
-                ) from error
+        busy = BusyError(
+            f"Another run works on the store {self.path}.",
+            hint="Wait until it has ended: syncd status",
+        )
+        with exclusive(Path(f"{self.path}.lock"), busy):
             yield
-        finally:
-            os.close(handle)
+
+
+@contextmanager
+def exclusive(path: Path, busy: BusyError) -> Iterator[None]:
+    """Hold a lock file; the lock dies with its process.
+
+    Raises:
+        BusyError: `busy`, where another process holds it.
+        ConfigurationError: the file can't be opened.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The lock {path} can't be opened: {error.strerror}.",
+            hint="Give syncd's user the right to write there; was syncd run as root once?",
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise busy from error
+        yield
+    finally:
+        os.close(handle)

@@ -6,18 +6,17 @@ nobody is sending, finds a message whose fate is unknown: it is not repeated.
 One object may be used by several threads; each call is a transaction of its own.
 """
 
-import fcntl
-import os
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from syncd.core.sms import DueText, PhoneNumber, Text, TextStanding, TextState
-from syncd.errors import BusyError, ConfigurationError
-from syncd.store.database import Database
+from syncd.errors import BusyError
+from syncd.store.database import Database, exclusive
 
 _AT_ONCE: Final = 100
 _STANDING: Final = "SELECT id, at, login, relay, state, attempts, next_at, error FROM sms"
@@ -130,22 +129,9 @@ class Outbox:
             BusyError: somebody else sends, and will see to what is due.
             ConfigurationError: the lock can't be opened.
         """
-        path = f"{self._database.path}.sms.lock"
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The lock {path} can't be opened: {error.strerror}.",
-                hint="Give syncd's user the right to write there; was syncd run as root once?",
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError("Another process sends the messages of this store.") from error
+        busy = BusyError("Another process sends the messages of this store.")
+        with exclusive(Path(f"{self._database.path}.sms.lock"), busy):
             yield
-        finally:
-            os.close(handle)
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
