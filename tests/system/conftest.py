@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from syncd.core.people import ContactId
+from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.listmonk import ListmonkServer
 from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk, PlayedMailman
 from tests.system.killing import Killer, started
+
+
+@pytest.fixture
+def anna(planfix: SimulatedPlanfix) -> ContactId:
+    """Put Anna and Ben into Planfix; the number is Anna's."""
+    number = planfix.add(name="Anna", last_name="Orlova", email="anna@example.com")
+    planfix.add(name="Ben", last_name="Ozols", email="ben@example.com")
+    return ContactId(number)
 
 
 @pytest.fixture

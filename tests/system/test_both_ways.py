@@ -22,13 +22,6 @@ def make(make_scene: MAKE, more: str = "") -> Scene:
     return make_scene(links=[link("customers", backend="own", more=BOTH + more)])
 
 
-@pytest.fixture
-def anna(planfix: SimulatedPlanfix) -> ContactId:
-    number = planfix.add(name="Anna", last_name="Orlova", email="anna@example.com")
-    planfix.add(name="Ben", last_name="Ozols", email="ben@example.com")
-    return ContactId(number)
-
-
 def leave(scene: Scene, address: str) -> None:
     with scene.embedded() as own:
         own.leave("1", address)

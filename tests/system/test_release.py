@@ -18,13 +18,6 @@ REASON = ("--reason", "asked us on the phone")
 ACCOUNT = '[links.consent]\nscope = "account"\n'
 
 
-@pytest.fixture
-def anna(planfix: SimulatedPlanfix) -> ContactId:
-    number = planfix.add(name="Anna", last_name="Orlova", email=ANNA)
-    planfix.add(name="Ben", last_name="Ozols", email="ben@example.com")
-    return ContactId(number)
-
-
 def two_links(make_scene: MAKE, more: str = "") -> Scene:
     """Two lists in one file, which Anna is on."""
     names = ("customers", "letters")

@@ -25,13 +25,6 @@ BOTH = 'direction = "both"\n'
 
 
 @pytest.fixture
-def anna(planfix: SimulatedPlanfix) -> ContactId:
-    number = planfix.add(name="Anna", last_name="Orlova", email=ANNA)
-    planfix.add(name="Ben", last_name="Ozols", email="ben@example.com")
-    return ContactId(number)
-
-
-@pytest.fixture
 def both(make_scene: MAKE, anna: ContactId) -> Scene:  # noqa: ARG001  (she is there)
     """Two pairs in step."""
     scene = make_scene(links=[link("customers", backend="own", more=BOTH)])
