@@ -21,7 +21,7 @@ from typing import Any, Final, TypeGuard
 from syncd.core.address import clean
 from syncd.core.people import Contact, ContactId, Person
 from syncd.ports import ListId
-from syncd.wire.json_reader import LONGEST_VALUE, JsonReader, NotJsonError
+from syncd.wire.json_reader import LONGEST_VALUE, JsonReader, NotJsonError, read_whole
 
 CONTENT_TYPE: Final = "application/json"
 
@@ -33,6 +33,7 @@ _ENVELOPE: Final = frozenset({"action", "authToken"})
 _DATA: Final = frozenset({"listName", "listId", "action", "contact", "oldEmail"})
 _CONTACT: Final = ("id", "email", "firstName", "lastName")
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_DONE: Final = _ENCODER.encode({"success": True}).encode()
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
@@ -147,14 +148,12 @@ def open_envelope(body: bytes) -> Envelope:
             without an action or data is one, though: what it lacks is said by `read_request`,
             after the token was checked.
     """
-    reader = JsonReader(body)
     try:
-        if reader.peek() != "{":
-            raise MalformedError("not a JSON object")
-        fields = reader.value() if len(body) <= LONGEST_VALUE else _open(reader)
-        reader.end()
+        fields = read_whole(body) if len(body) <= LONGEST_VALUE else _open(body)
     except NotJsonError as error:
         raise MalformedError(f"not a JSON object as expected: {error}") from None
+    if not isinstance(fields, dict):
+        raise MalformedError("not a JSON object")
     data = fields.get("data")
     return Envelope(
         action=_text(fields.get("action")),
@@ -205,7 +204,7 @@ def encode_reply(reply: Accepted | Refused) -> bytes:
     if isinstance(reply, Refused):
         return _dump({"error": reply.error})
     if reply.list_id is None:
-        return _dump({"success": True})
+        return _DONE
     return _dump({"success": True, "listId": reply.list_id})
 
 
@@ -276,8 +275,9 @@ def _load(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _open(reader: JsonReader) -> dict[str, Any]:
+def _open(body: bytes) -> dict[str, Any]:
     """Keep of a long request what the protocol knows."""
+    reader = JsonReader(body)
     fields: dict[str, Any] = {}
     for name in reader.members():
         if name == "data" and reader.peek() == "{":
@@ -286,6 +286,7 @@ def _open(reader: JsonReader) -> dict[str, Any]:
         value = reader.value()
         if name in _ENVELOPE:
             fields[name] = value
+    reader.end()
     return fields
 
 
@@ -324,10 +325,11 @@ def _update(data: dict[str, Any]) -> UpdateContact:
 
 
 def _change(data: dict[str, Any]) -> Change:
-    action = _text(data.get("action"))
-    if action not in set(Change):
-        raise NotUnderstoodError("data.action is none of add, update, delete")
-    return Change(action)
+    try:
+        return Change(_text(data.get("action")))
+    except ValueError:
+        words = "data.action is none of add, update, delete"
+        raise NotUnderstoodError(words) from None
 
 
 def _old_address(data: dict[str, Any], change: Change, person: Person) -> str:
@@ -365,7 +367,7 @@ def _fields(value: object) -> dict[str, Any]:
 
 
 def _person(fields: dict[str, Any]) -> Person:
-    email, first, last = (_text(fields.get(name)) for name in _CONTACT[1:])
+    email, first, last = [_text(fields.get(name)) for name in _CONTACT[1:]]
     if max(len(email), len(first), len(last)) > _LONGEST_FIELD:
         raise NotUnderstoodError("a contact's field is too long")
     return Person.of(email, first, last)
@@ -400,10 +402,12 @@ def _needed_text(data: dict[str, Any], name: str) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         return ""
-    if value.isascii():
-        return value
-    # JSON can spell half a surrogate pair, which no database or socket takes.
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # JSON can spell half a surrogate pair, which no database or socket takes.
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
 
 
 def _worded(error: object) -> str:

@@ -15,11 +15,26 @@ LONGEST_VALUE: Final = 65_536
 
 _CHUNK_BYTES: Final = 65_536
 _MOST_MEMBERS: Final = 1000
+_WRONG: Final = (ValueError, RecursionError)
+"""What the decoder raises: no UTF-8, no JSON, a number of thousands of digits; too deep."""
+
 _SPACE: Final = re.compile(r"[ \t\r\n]*").match
 
 
 class NotJsonError(ValueError):
     """The bytes are no JSON, or hold a value longer than any that is expected."""
+
+
+def read_whole(body: bytes) -> Any:
+    """Return the value of a JSON text that is short.
+
+    Raises:
+        NotJsonError: the text is wrong; its words quote nothing.
+    """
+    try:
+        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
+    except _WRONG as error:
+        raise _told(error) from None
 
 
 class JsonReader:
@@ -85,12 +100,8 @@ class JsonReader:
             pass
         try:
             found, self._at = _DECODER.raw_decode(self._text, self._at)
-        except NotJsonError:
-            raise
-        # RecursionError: too deep. ValueError: no JSON, or a number of thousands of digits.
-        except (ValueError, RecursionError) as error:
-            # `from None`: the decoder's words quote the body, which holds people and a token.
-            raise NotJsonError(type(error).__name__) from None
+        except _WRONG as error:
+            raise _told(error) from None
         return found
 
     def end(self) -> None:
@@ -118,6 +129,11 @@ class JsonReader:
         self._text = self._text[self._at :] + more
         self._at = 0
         return True
+
+
+def _told(error: Exception) -> NotJsonError:
+    """Return what is told of an error; the decoder's own words may quote people and a token."""
+    return error if isinstance(error, NotJsonError) else NotJsonError(type(error).__name__)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
