@@ -7,17 +7,18 @@ from typing import Final
 
 import structlog
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from syncd import clock
 from syncd.core.link import Link
 from syncd.errors import SyncdError
 from syncd.receiver.intake import Intake
 from syncd.receiver.limits import SHORT_BODY_BYTES, Bodies, Guesses, RefusedBodyError
-from syncd.receiver.pushes import Effect, Tokens, pushed, reported
+from syncd.receiver.pushes import Answer, Effect, Tokens, pushed, reported
 from syncd.wire.email_service import (
     CONTENT_TYPE,
+    Accepted,
     Envelope,
     MalformedError,
     NotUnderstoodError,
@@ -49,7 +50,7 @@ def application(
     links: Sequence[Link],
     taken: Mapping[str, Collection[str]],
     more: Sequence[BaseRoute] = (),
-) -> Router:
+) -> ASGIApp:
     """Return the server's application.
 
     `pushes` are the tokens of Planfix's integrations, `lists` those of the backends, `links` the
@@ -69,15 +70,17 @@ def application(
     def place(tokens: Tokens, meaning: _Meaning) -> "_Place":
         return _Place(intake, bodies, guesses, tokens, meaning)
 
-    return Router(
-        [
-            Route(EMAIL, place(pushes, from_planfix)),
-            Route(LIST_EVENTS, place(lists, from_list)),
-            *more,
-        ],
-        redirect_slashes=False,  # a sender who is redirected may turn its POST into a GET
-        default=_no_such_address,
-    )
+    places: dict[str, ASGIApp] = {
+        EMAIL: place(pushes, from_planfix),
+        LIST_EVENTS: place(lists, from_list),
+    }
+    # Elsewhere no redirects: a sender who is redirected may turn its POST into a GET.
+    elsewhere = Router(more, redirect_slashes=False, default=_no_such_address)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await places.get(scope["path"], elsewhere)(scope, receive, send)
+
+    return answer
 
 
 class _Place:
@@ -102,8 +105,7 @@ class _Place:
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", Allow="POST")
         try:
             with self._bodies.room() as room:
-                effect = await self._read(await room.read(receive))
-                answer = effect if isinstance(effect, Refused) else await self._intake.take(effect)
+                answer = await self._carry_out(await room.read(receive))
         except RefusedBodyError as refused:
             return refusal(refused.status, str(refused))
         except MalformedError as error:
@@ -115,13 +117,18 @@ class _Place:
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
         if answer is _WRONG_TOKEN:
             await self._slow_down(_sender(scope))
-        return Response(encode_reply(answer), media_type=CONTENT_TYPE)
+        return _DONE if answer == Accepted() else _said(answer)
 
-    async def _read(self, body: bytes) -> Effect | Refused:
-        """Understand a body (MalformedError where it is none)."""
+    async def _carry_out(self, body: bytes) -> Answer:
+        """Do what a body asks for (MalformedError where it is none)."""
         if len(body) > SHORT_BODY_BYTES:  # which would keep the others waiting
-            return await asyncio.to_thread(self._understand, body)
-        return self._understand(body)
+            return await asyncio.to_thread(self._carry_out_long, body)
+        effect = self._understand(body)
+        return effect if isinstance(effect, Refused) else await self._intake.take(effect)
+
+    def _carry_out_long(self, body: bytes) -> Answer:
+        effect = self._understand(body)
+        return effect if isinstance(effect, Refused) else self._intake.take_long(effect)
 
     def _understand(self, body: bytes) -> Effect | Refused:
         envelope = open_envelope(body)
@@ -138,6 +145,13 @@ class _Place:
         if not times & (times - 1):  # 1, 2, 4, 8 …: somebody who guesses must not fill the log
             log.warning("push.refused", why="wrong token", sender=sender, times=times)
         await asyncio.sleep(pause_s)
+
+
+def _said(answer: Answer) -> Response:
+    return Response(encode_reply(answer), media_type=CONTENT_TYPE)
+
+
+_DONE: Final = _said(Accepted())
 
 
 def refusal(status: int, words: str, **headers: str) -> Response:

@@ -134,6 +134,10 @@ class Database:
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
 
+    def wait_for_others(self, seconds: int) -> None:
+        """Set how long a transaction waits for another one to end; half a minute unless set."""
+        self._raw.execute(f"PRAGMA busy_timeout = {1000 * seconds}")
+
     @property
     def raw(self) -> sqlite3.Connection:
         """The driver's own connection, for what is this connection's alone."""

@@ -51,6 +51,10 @@ class Store:
         with self._database.lock():
             yield
 
+    def wait_for_others(self, seconds: int) -> None:
+        """Set how long a transaction waits for another one to end; half a minute unless set."""
+        self._database.wait_for_others(seconds)
+
     def backup(self, target: Path) -> int:
         """Write a consistent copy while others work; return its size in bytes."""
         return self._database.backup(target)
