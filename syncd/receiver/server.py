@@ -48,8 +48,8 @@ class Server:
         self._given = listening
         config = uvicorn.Config(
             self._answer,
-            loop="asyncio",
-            http=type("_Protocol", (_Patience,), {"patience_s": patience_s}),
+            loop="uvloop",
+            http=_protocol(patience_s),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -112,72 +112,39 @@ class Server:
         self._server.run([self._socket])
 
 
-class _OneWrite(asyncio.Transport):
-    """A transport that sends what is written in one turn of the loop as one packet.
-
-    uvicorn writes an answer's head and body one after the other; half the time that a short
-    answer takes is the kernel's, once for each.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self.flush)
-        self._pieces.append(bytes(data))
-
-    def flush(self) -> None:
-        """Send what is written now."""
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(b"".join(pieces))
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self._transport.get_extra_info(name, default)
+def _protocol(patience_s: float) -> "type[_Patience]":
+    """Return the protocol of one server, whose connections read one at a time, into one room."""
+    room = memoryview(bytearray(_READ_BYTES))
+    return type("_Protocol", (_Patience,), {"patience_s": patience_s, "room": room})
 
 
-class _Patience(HttpToolsProtocol):
+class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol, with bounds to what a sender may begin and not end.
 
     A request has to be there whole within `patience_s` of its first byte, or of the connection's
-    beginning; its head is short, and few requests are sent ahead of their turn.
+    beginning; its head is short, and few requests are sent ahead of their turn. `room` is where
+    the loop puts what it reads: no more at once than there fits.
     """
 
     patience_s = PATIENCE_S
+    room: memoryview
     _late: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = _in_request = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._joined = _OneWrite(transport, self.loop)
-        super().connection_made(self._joined)
-        # Read at once for each of many connections: 256 kB, asyncio's own measure, is too much.
-        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # the selector's transport
+        super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def get_buffer(self, _: int) -> memoryview:
+        return self.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self.room[:nbytes].tobytes())
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -200,10 +167,6 @@ class _Patience(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_request = False
-
-    def on_response_complete(self) -> None:
-        self._joined.flush()
-        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (ours say enough)
         body = encode_reply(Refused("not HTTP"))
