@@ -21,7 +21,13 @@ from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
 from syncd.store.reports import ReportBatch
 
-_FIND_SELECTION: Final = "SELECT id FROM selection WHERE account = ? AND target = ?"
+# No row where there is no such list; null where nothing was ever put into it.
+_FIND_SELECTION: Final = """
+SELECT s.id FROM pushed_list p LEFT JOIN selection s ON s.account = ? AND s.target = ?
+ WHERE p.id = ? AND p.backend = ? AND p.ended IS NULL
+"""
+
+_MAKE_SELECTION: Final = "INSERT INTO selection (account, target) VALUES (?, ?) RETURNING id"
 
 _ASKED_AGAIN: Final = timedelta(hours=3)
 """So long after the first time Planfix may ask again for what it got no answer to."""
@@ -177,18 +183,14 @@ class PushBatch:
         return self._selections[asked]
 
     def _find_selection(self, backend: str, list_id: str) -> int | None:
-        found = self._raw.execute(
-            "SELECT 1 FROM pushed_list WHERE id = ? AND backend = ? AND ended IS NULL",
-            (list_id, backend),
-        ).fetchone()
+        name = (self._account, Selection.pushed(list_id).target)
+        found = self._raw.execute(_FIND_SELECTION, (*name, list_id, backend)).fetchone()
         if found is None:
             return None
-        name = (self._account, Selection.pushed(list_id).target)
-        known = self._raw.execute(_FIND_SELECTION, name).fetchone()
-        if known is None:
-            self._raw.execute("INSERT INTO selection (account, target) VALUES (?, ?)", name)
-            known = self._raw.execute(_FIND_SELECTION, name).fetchone()
-        return int(known[0])
+        [number] = found
+        if number is None:
+            [number] = self._raw.execute(_MAKE_SELECTION, name).fetchone()
+        return int(number)
 
 
 def _row(selection: int, contact: Contact) -> tuple[object, ...]:
