@@ -71,9 +71,6 @@ class Server:
             ConfigurationError: the address can't be listened at.
         """
         self._socket = self._listen()
-        # Inherited by every connection: else each answer, sent in two pieces, waits for a delayed
-        # ACK. asyncio does it for the sockets that it makes itself.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread.start()
         log.info("server.started", server=self._key, port=self.port)
 
