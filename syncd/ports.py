@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from syncd.core.link import Selection
 from syncd.core.people import Contact, ContactId, Member, Names, Person
@@ -147,15 +147,28 @@ class ReadContact:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the snapshot holds of one contact: its bytes' digest, and the page it stood on."""
+class ReadPage:
+    """A page off the wire; its digest is empty where its bytes must not look certain next time.
+
+    `digests` are those of everyone on it, each once, by their ids; `changed` are the contacts
+    whose bytes are new.
+    """
+
+    number: int
+    digest: bytes
+    digests: Mapping[ContactId, bytes]
+    changed: Sequence[Contact]
+
+
+class KeptPage(NamedTuple):
+    """A page as last kept: the digest of its bytes, and how many contacts it held."""
 
     digest: bytes
-    page: int | None
+    size: int
 
 
 class SnapshotWriter(Protocol):
-    """Where a sweep puts what it reads, page by page; each call is durable by itself.
+    """Where a sweep puts what it reads, some pages at a time; each call is durable by itself.
 
     Pages are numbered from 1 and kept in order within a sweep. A page whose digest is the
     one remembered need not be kept again. `fields` are the custom fields that are to be read
@@ -166,30 +179,20 @@ class SnapshotWriter(Protocol):
     def fields(self) -> frozenset[int]:
         """The custom fields that are wanted, by their ids."""
 
-    def page_digest(self, number: int) -> bytes | None:
-        """Return the digest of a page's bytes as last kept, or None."""
-
-    def page_size_of(self, number: int) -> int:
-        """Return how many contacts that page held when it was last kept."""
+    def page(self, number: int) -> KeptPage | None:
+        """Return what is remembered of a page, or None."""
 
     def digests_on(self, number: int) -> Mapping[bytes, ContactId]:
         """Return who stood on a page when it was last kept, by the digests of their bytes."""
 
-    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
-        """Return what is held of these contacts; those unknown are left out."""
+    def digests_of(self, ids: Sequence[ContactId]) -> Mapping[ContactId, bytes]:
+        """Return the digests of these contacts' bytes, wherever they stand, as far as known."""
 
-    def keep_page(
-        self,
-        number: int,
-        digest: bytes,
-        present: Sequence[ContactId],
-        changed: Sequence[ReadContact],
-    ) -> frozenset[ContactId]:
-        """Remember a page; return whom of it an earlier page of this sweep has shown already.
+    def keep(self, pages: Sequence[ReadPage]) -> int:
+        """Remember pages; return how many on them an earlier page of this sweep has shown already.
 
-        `present` is every id on the page, `changed` those whose bytes are new. Who stood on an
-        earlier page stays there as read there, and this page's digest is not remembered: else
-        its bytes, and those of the other, would look certain the next time.
+        Who stood on an earlier page stays there as read there, and this page's digest is not
+        remembered: else its bytes, and those of the other, would look certain the next time.
         """
 
     def forget_pages_after(self, number: int) -> None:

@@ -18,7 +18,7 @@ from syncd.app.world import World
 from syncd.core.link import Direction, Link, Selection
 from syncd.core.people import Contact, ContactId, Member, MemberStatus, Person
 from syncd.core.plan import ItemResult, Result
-from syncd.ports import Capabilities, Entry, ListId, ReadContact, SnapshotWriter, SweepReport
+from syncd.ports import Capabilities, Entry, ListId, ReadPage, SnapshotWriter, SweepReport
 from syncd.store.store import Store
 
 _PAGE = 100
@@ -37,21 +37,22 @@ class _Contacts:
         pages = -(-count // _PAGE)
         for number in range(1, pages + 1):
             places = range((number - 1) * _PAGE, min(number * _PAGE, count))
-            digest = hashlib.sha256(b"".join(self.etags[place] for place in places)).digest()
-            if snapshot.page_digest(number) != digest:
-                self._keep(snapshot, number, digest, places)
+            digests = {ContactId(place + 1): self._digest(place) for place in places}
+            digest = hashlib.sha256(b"".join(digests.values())).digest()
+            kept = snapshot.page(number)
+            if kept is None or kept.digest != digest:
+                known = snapshot.digests_on(number)
+                changed = [
+                    Contact(contact, self.person(contact - 1))
+                    for contact, digest in digests.items()
+                    if digest not in known
+                ]
+                snapshot.keep([ReadPage(number, digest, digests, changed)])
         snapshot.forget_pages_after(pages)
         return SweepReport(total=count, read=count, pages=pages, certified=True, changed=True)
 
-    def _keep(self, snapshot: SnapshotWriter, number: int, digest: bytes, places: range) -> None:
-        ids = [ContactId(place + 1) for place in places]
-        known = snapshot.remembered(ids)
-        changed = [
-            ReadContact(Contact(contact, self.person(place)), self.etags[place])
-            for contact, place in zip(ids, places, strict=True)
-            if contact not in known or known[contact].digest != self.etags[place]
-        ]
-        snapshot.keep_page(number, digest, ids, changed)
+    def _digest(self, place: int) -> bytes:
+        return hashlib.sha256(b"%d %b" % (place, self.etags[place])).digest()
 
     def person(self, place: int) -> Person:
         """Return who stands at a place."""

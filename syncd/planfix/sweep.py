@@ -16,7 +16,7 @@ from syncd.core.link import Selection
 from syncd.core.people import Contact, ContactId
 from syncd.errors import StoppedError
 from syncd.planfix.client import PlanfixClient, UnreadablePageError
-from syncd.ports import ReadContact, Remembered, SnapshotWriter, SweepReport
+from syncd.ports import KeptPage, ReadPage, SnapshotWriter, SweepReport
 from syncd.wire import planfix_xml as xml
 from syncd.wire.planfix_xml import SplitPage
 
@@ -26,6 +26,8 @@ Progress = Callable[[int, int], None]
 _log = structlog.get_logger()
 
 _PASSES: Final = 3
+_KEPT_TOGETHER: Final = 2000
+"""How many contacts are kept in one transaction, at the most, and a page."""
 _SMALLER: Final = 10
 _UNREAD: Final = ContactId(0)
 _UNREADABLE_MAX: Final = 10
@@ -82,18 +84,15 @@ def sweep_ids(
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One page as it was read; `kept` when its bytes are those that the snapshot holds.
+    """One page as it was read; `read` is None when its bytes are those that the snapshot holds.
 
-    `count` is how many contacts stood on it, readable or not, `present` which, each once;
-    `twice` is how often one stood there again.
+    `count` is how many contacts stood on it, readable or not, `twice` how often one stood there
+    again.
     """
 
     total: int
     count: int
-    digest: bytes = b""
-    kept: bool = False
-    present: tuple[ContactId, ...] = ()
-    changed: tuple[ReadContact, ...] = ()
+    read: ReadPage | None = None
     twice: int = 0
 
 
@@ -110,11 +109,13 @@ class _Pass:
 
     total: int = 0
     totals: set[int] = field(default_factory=set)
+    came: int = 0
     read: int = 0  # distinct contacts
     twice: int = 0
     calls: int = 0
     changed: bool = False
     unreadable: list[str] = field(default_factory=list)
+    pending: list[ReadPage] = field(default_factory=list)  # read, and not yet kept
 
     def run(self) -> None:
         """Read page after page until nothing more can come."""
@@ -123,16 +124,18 @@ class _Pass:
         while more:
             number += 1
             if self.stop():
+                self._keep()
                 raise StoppedError("Asked to stop while contacts were being read.")
             page = self._page(number)
-            self._note(number, page)
+            self._note(page)
             if self.progress is not None:
                 self.progress(number, max(number, -(-self.total // self.page_size)))
             more = (
                 page.count >= self.page_size
                 and number * self.page_size < self.total
-                and self.read < self.total
+                and self.came < self.total
             )
+        self._keep()
         self.snapshot.forget_pages_after(number)
 
     def doubts(self) -> tuple[str, ...]:
@@ -148,18 +151,27 @@ class _Pass:
             doubts.append(f"{self.twice} contacts came twice")
         return tuple(doubts)
 
-    def _note(self, number: int, page: _Page) -> None:
+    def _note(self, page: _Page) -> None:
         self.total = page.total
         self.totals.add(page.total)
-        if page.kept:
+        self.came += page.count
+        self.twice += page.twice
+        if page.read is None:
             self.read += page.count
             return
         self.changed = True
-        before = self.snapshot.keep_page(
-            number, b"" if page.twice else page.digest, page.present, page.changed
-        )
-        self.read += len(page.present) - len(before)
-        self.twice += page.twice + len(before)
+        self.read += len(page.read.digests)
+        self.pending.append(page.read)
+        if len(self.pending) * self.page_size >= _KEPT_TOGETHER:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Keep the pages read so far: some at a time, since each commit costs as much as a page."""
+        if self.pending:
+            again = self.snapshot.keep(self.pending)
+            self.read -= again
+            self.twice += again
+            self.pending.clear()
 
     def _page(self, number: int) -> _Page:
         try:
@@ -178,12 +190,24 @@ class _Pass:
     def _look(self, number: int, body: bytes) -> _Page:
         """Read a page, unless its bytes are those of the last time."""
         digest = hashlib.sha256(body).digest()
-        if self.snapshot.page_digest(number) != digest:
+        kept = self._kept(number, digest)
+        if kept is None:
             return self._read(number, body, digest)
         total = xml.total_of(body)
         if total is None:
             total = xml.read_page(body).total
-        return _Page(total, self.snapshot.page_size_of(number), digest, kept=True)
+        return _Page(total, kept.size)
+
+    def _kept(self, number: int, digest: bytes) -> KeptPage | None:
+        """Return the page that the snapshot holds, where its bytes are these.
+
+        It may hold them no more once the pages before are kept: somebody may have come from here.
+        """
+        kept = self.snapshot.page(number)
+        if kept is not None and kept.digest == digest and self.pending:
+            self._keep()
+            kept = self.snapshot.page(number)
+        return kept if kept is not None and kept.digest == digest else None
 
     def _read(self, number: int, body: bytes, digest: bytes) -> _Page:
         """Read a page; contacts whose bytes were read before need no parsing."""
@@ -192,24 +216,24 @@ class _Pass:
         if page is not None:
             return page
         whole = xml.read_page(body, self.snapshot.fields)
-        ids = [read.contact.id for read in whole.contacts]
-        known = self._remembered(ids)
+        known = self.snapshot.digests_of([read.contact.id for read in whole.contacts])
         changed = [
-            read
+            read.contact
             for read in whole.contacts
-            if not read.digest or not _same(known, read.contact.id, read.digest)
+            if not read.digest or known.get(read.contact.id) != read.digest
         ]
-        return self._made(whole.total, digest, ids, changed)
+        digests = [(read.contact.id, read.digest) for read in whole.contacts]
+        return _made(whole.total, number, digest, digests, changed)
 
     def _read_split(self, number: int, split: SplitPage, digest: bytes) -> _Page | None:
         stood = self.snapshot.digests_on(number)
         ids = [stood.get(piece_digest, _UNREAD) for piece_digest in split.digests]
         new = [place for place, contact in enumerate(ids) if contact == _UNREAD]
-        if new:  # or they stood elsewhere
+        if new and stood:  # or they stood elsewhere; on a page of newcomers nobody did
             guesses = {place: split.guess(place) for place in new}
-            known = self._remembered([guess for guess in guesses.values() if guess])
+            known = self.snapshot.digests_of([guess for guess in guesses.values() if guess])
             for place, guess in guesses.items():
-                if _same(known, guess, split.digests[place]):
+                if known.get(guess) == split.digests[place]:
                     ids[place] = guess
             new = [place for place in new if ids[place] == _UNREAD]
         contacts = self._parsed([split.pieces[place] for place in new])
@@ -217,34 +241,11 @@ class _Pass:
             return None
         for place, contact in zip(new, contacts, strict=True):
             ids[place] = contact.id
-        changed = [
-            ReadContact(contact, split.digests[place])
-            for place, contact in zip(new, contacts, strict=True)
-        ]
-        return self._made(split.total, digest, ids, changed)
+        digests = list(zip(ids, split.digests, strict=True))
+        return _made(split.total, number, digest, digests, contacts)
 
     def _parsed(self, pieces: Sequence[bytes]) -> Sequence[Contact] | None:
         return xml.parse_pieces(pieces, self.snapshot.fields) if pieces else ()
-
-    def _made(
-        self,
-        total: int,
-        digest: bytes,
-        ids: Sequence[ContactId],
-        changed: Sequence[ReadContact],
-    ) -> _Page:
-        present = tuple(dict.fromkeys(ids))
-        return _Page(
-            total,
-            len(ids),
-            digest,
-            present=present,
-            changed=tuple({read.contact.id: read for read in changed}.values()),
-            twice=len(ids) - len(present),
-        )
-
-    def _remembered(self, ids: Sequence[ContactId]) -> Mapping[ContactId, Remembered]:
-        return self.snapshot.remembered(ids) if ids else {}
 
     def _in_smaller_pieces(self, number: int, error: UnreadablePageError) -> _Page:
         """Read what a page holds in pages of ten, and where that fails, one by one.
@@ -257,11 +258,13 @@ class _Pass:
         if not pieces:
             raise error  # not even one by one: it is not the contacts' fault
         self.totals.update(piece.total for piece in pieces)
-        whole = self._made(
+        read = [piece.read for piece in pieces if piece.read is not None]
+        whole = _made(
             pieces[-1].total,
+            number,
             b"",
-            [contact for piece in pieces for contact in piece.present],
-            [read for piece in pieces for read in piece.changed],
+            [held for piece in read for held in piece.digests.items()],
+            [contact for piece in read for contact in piece.changed],
         )
         lost = len(self.unreadable) - lost_before
         return replace(whole, count=whole.count + lost)
@@ -309,40 +312,43 @@ class _OnlyIds:
     def __init__(self) -> None:
         self.page_of: dict[ContactId, int] = {}
 
-    def page_digest(self, number: int) -> bytes | None:  # noqa: ARG002
+    def page(self, number: int) -> KeptPage | None:  # noqa: ARG002
         """Remember no page's bytes."""
         return None
-
-    def page_size_of(self, number: int) -> int:
-        """Return how many contacts that page held."""
-        return sum(1 for page in self.page_of.values() if page == number)
 
     def digests_on(self, number: int) -> Mapping[bytes, ContactId]:  # noqa: ARG002
         """Remember no contact's bytes."""
         return {}
 
-    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
-        """Return where these contacts stood; their bytes are not remembered."""
-        return {each: Remembered(b"", self.page_of[each]) for each in ids if each in self.page_of}
+    def digests_of(self, ids: Sequence[ContactId]) -> Mapping[ContactId, bytes]:  # noqa: ARG002
+        """Remember no contact's bytes."""
+        return {}
 
-    def keep_page(
-        self,
-        number: int,
-        digest: bytes,  # noqa: ARG002
-        present: Sequence[ContactId],
-        changed: Sequence[ReadContact],  # noqa: ARG002
-    ) -> frozenset[ContactId]:
-        """Note the ids; return those that stood on an earlier page of this sweep."""
-        if number == 1:
-            self.page_of.clear()
-        before = self.page_of.keys() & present
-        self.page_of |= dict.fromkeys(set(present) - before, number)
-        return frozenset(before)
+    def keep(self, pages: Sequence[ReadPage]) -> int:
+        """Note the ids; return how many stood on an earlier page of this sweep."""
+        again = 0
+        for page in pages:
+            if page.number == 1:
+                self.page_of.clear()
+            before = self.page_of.keys() & page.digests
+            self.page_of |= dict.fromkeys(page.digests.keys() - before, page.number)
+            again += len(before)
+        return again
 
     def forget_pages_after(self, number: int) -> None:
         """Do nothing: no page is left over from another sweep."""
 
 
-def _same(known: Mapping[ContactId, Remembered], contact: ContactId, digest: bytes) -> bool:
-    held = known.get(contact)
-    return held is not None and held.digest == digest
+def _made(
+    total: int,
+    number: int,
+    digest: bytes,
+    digests: Sequence[tuple[ContactId, bytes]],
+    changed: Sequence[Contact],
+) -> _Page:
+    """Return a page of these contacts; whoever stands on it twice counts once."""
+    each = dict(digests)
+    twice = len(digests) - len(each)
+    if twice:  # what comes last of one is what both are read as
+        digest, changed = b"", list({contact.id: contact for contact in changed}.values())
+    return _Page(total, len(digests), ReadPage(number, digest, each, changed), twice)

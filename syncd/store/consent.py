@@ -16,6 +16,7 @@ from syncd.core.plan import Operation
 from syncd.store import events
 from syncd.store.database import Database
 from syncd.store.journal import Draft
+from syncd.store.snapshots import read_anew
 
 _HASH_BYTES: Final = 16
 
@@ -237,12 +238,7 @@ class ConsentStore:
             if raw.execute(
                 "DELETE FROM custom WHERE contact = ? AND field = ?", (contact, field)
             ).rowcount:
-                raw.execute("UPDATE contact SET digest = x'' WHERE id = ?", (contact,))
-                raw.execute(
-                    "UPDATE page SET digest = x'' WHERE (selection, number) IN"
-                    " (SELECT selection, page FROM contact WHERE id = ?)",
-                    (contact,),
-                )
+                read_anew(raw, contact)
 
     def set_back(
         self, selection: int, *, field: int, unsubscribed: str, subscribed: str

@@ -8,8 +8,8 @@ from syncd.ports import ListId
 from syncd.store.database import Database
 
 _FOLLOW = (
-    "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
-    " SELECT ?, contact, address, key, first, last, '', x'', NULL FROM pair WHERE link = ?"
+    "INSERT INTO contact (selection, id, address, key, first, last, fault, page)"
+    " SELECT ?, contact, address, key, first, last, '', NULL FROM pair WHERE link = ?"
     " ON CONFLICT (selection, id) DO NOTHING"
 )
 

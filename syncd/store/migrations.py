@@ -150,10 +150,31 @@ ALTER TABLE selection ADD COLUMN fields VARCHAR NOT NULL DEFAULT ''
     """
 ALTER TABLE held ADD COLUMN until VARCHAR NOT NULL DEFAULT ''
 """,
-    # 10: members whom Planfix was asked about, and who may be gone before they are a pair.
+    # 11: members whom Planfix was asked about, and who may be gone before they are a pair.
     """
 CREATE TABLE subscriber (link INTEGER NOT NULL, key VARCHAR NOT NULL, PRIMARY KEY (link, key))
     WITHOUT ROWID
+""",
+    # 12: a page knows who stands on it, with the digests of their bytes; all are read once more.
+    """
+ALTER TABLE page RENAME TO page_11;
+CREATE TABLE page (selection INTEGER NOT NULL, number INTEGER NOT NULL, digest BLOB NOT NULL,
+    size INTEGER NOT NULL, contacts VARCHAR NOT NULL, digests BLOB NOT NULL, PRIMARY KEY
+    (selection, number)) WITHOUT ROWID;
+INSERT INTO page SELECT p.selection, p.number, x'', COUNT(*), json_group_array(c.id), x''
+    FROM page_11 p JOIN contact c ON c.selection = p.selection AND c.page = p.number
+    GROUP BY p.selection, p.number;
+DROP TABLE page_11;
+ALTER TABLE contact RENAME TO contact_11;
+DROP INDEX contact_key;
+DROP INDEX contact_page;
+CREATE TABLE contact (selection INTEGER NOT NULL, id INTEGER NOT NULL, address VARCHAR NOT NULL,
+    key VARCHAR NOT NULL, first VARCHAR NOT NULL, last VARCHAR NOT NULL, fault VARCHAR NOT NULL,
+    page INTEGER, PRIMARY KEY (selection, id)) WITHOUT ROWID;
+CREATE INDEX contact_key ON contact (selection, key);
+CREATE INDEX contact_absent ON contact (selection) WHERE page IS NULL;
+INSERT INTO contact SELECT selection, id, address, key, first, last, fault, page FROM contact_11;
+DROP TABLE contact_11
 """,
 )
 

@@ -45,10 +45,10 @@ SELECT DISTINCT link FROM pushed_list WHERE backend = ? AND name = ?
 """
 
 _PUT: Final = """
-INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)
-VALUES (?, ?, ?, ?, ?, ?, ?, x'', 1)
+INSERT INTO contact (selection, id, address, key, first, last, fault, page)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT (selection, id) DO UPDATE SET address = excluded.address, key = excluded.key,
-first = excluded.first, last = excluded.last, fault = excluded.fault, digest = x'', page = 1
+first = excluded.first, last = excluded.last, fault = excluded.fault, page = 1
 WHERE contact.page IS NULL OR contact.address <> excluded.address
 OR contact.first <> excluded.first OR contact.last <> excluded.last
 """

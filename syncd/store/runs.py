@@ -12,6 +12,7 @@ from syncd.core.plan import Finding, Op
 from syncd.core.report import RunReport
 from syncd.store import tally
 from syncd.store.database import Database
+from syncd.store.snapshots import read_anew
 
 _SEEN_BEFORE_THE_CONTACT: Final = """
 DELETE FROM event WHERE contact = 0 AND key IN (
@@ -201,11 +202,7 @@ class Runs:
             for contact in has_it.intersection(contacts):
                 raw.execute("DELETE FROM operation WHERE contact = ?", (contact,))
                 # The page must be read anew, or it would pass for unchanged without them.
-                raw.execute(
-                    "DELETE FROM page WHERE (selection, number) IN"
-                    " (SELECT selection, page FROM contact WHERE id = ?)",
-                    (contact,),
-                )
+                read_anew(raw, contact)
                 raw.execute("DELETE FROM contact WHERE id = ?", (contact,))
                 for table in ("pair", "held", "quarantine", "event", "custom"):
                     raw.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))

@@ -1,27 +1,41 @@
 """What was last read from a selection, kept page by page.
 
-Each contact remembers the page it stood on. A page whose bytes are those of the last time
-costs one read of one row; a contact that no page shows any more has no page. So presence
-is known without a mark on every contact in every run.
+Each contact remembers the page it stood on, and each page who stood on it. A page whose bytes
+are those of the last time costs one read of one row; a contact that no page shows any more has
+no page. So presence is known without a mark on every contact in every run.
+
+A page's digest is empty where its list of contacts may be longer than the truth: somebody on it
+was met on an earlier page since.
 """
 
+import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 from syncd.core.address import fault_of
 from syncd.core.link import Selection
-from syncd.core.people import ContactId
-from syncd.ports import ReadContact, Remembered
+from syncd.core.people import Contact, ContactId
+from syncd.ports import KeptPage, ReadPage
 from syncd.store.database import Database
 from syncd.store.pairs import UNPAIRED
 
-_KEEP = (
-    "INSERT INTO contact (selection, id, address, key, first, last, fault, digest, page)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP: Final = (
+    "INSERT INTO contact (selection, id, address, key, first, last, fault, page)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (selection, id) DO UPDATE SET address = excluded.address, key = excluded.key,"
-    " first = excluded.first, last = excluded.last, fault = excluded.fault,"
-    " digest = excluded.digest, page = excluded.page"
+    " first = excluded.first, last = excluded.last, fault = excluded.fault, page = excluded.page"
 )
+_KEEP_PAGE: Final = (
+    "INSERT INTO page (selection, number, digest, size, contacts, digests)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (selection, number) DO UPDATE"
+    " SET digest = excluded.digest, size = excluded.size, contacts = excluded.contacts,"
+    " digests = excluded.digests"
+)
+_LEAVE: Final = "UPDATE contact SET page = NULL WHERE selection = ? AND id = ? AND page = ?"
+
+_DIGEST_BYTES: Final = 32
+_NO_DIGEST: Final = bytes(_DIGEST_BYTES)
 
 
 class Snapshot:
@@ -70,148 +84,145 @@ class Snapshot:
                 [(self.id, field) for field in self._fields - wanted],
             )
             if wanted - self._fields:
-                raw.execute("UPDATE contact SET digest = x'' WHERE selection = ?", (self.id,))
-                raw.execute("UPDATE page SET digest = x'' WHERE selection = ?", (self.id,))
+                raw.execute(
+                    "UPDATE page SET digest = x'', digests = x'' WHERE selection = ?", (self.id,)
+                )
         self._fields = wanted
 
-    def page_digest(self, number: int) -> bytes | None:
-        """Return the digest of a page's bytes as last kept, or None."""
-        found = self._page(number)
-        return found[0] if found else None
-
-    def page_size_of(self, number: int) -> int:
-        """Return how many contacts that page held when it was last kept."""
-        found = self._page(number)
-        return found[1] if found else 0
-
-    def _page(self, number: int) -> tuple[bytes, int] | None:
+    def page(self, number: int) -> KeptPage | None:
+        """Return what is remembered of a page, or None."""
         rows = self._database.rows(
             "SELECT digest, size FROM page WHERE selection = ? AND number = ?", (self.id, number)
         )
-        return (rows[0][0], rows[0][1]) if rows else None
+        return KeptPage(*rows[0]) if rows else None
 
     def digests_on(self, number: int) -> dict[bytes, ContactId]:
         """Return who stood on a page when it was last kept, by the digests of their bytes."""
-        return dict(
-            self._database.rows(
-                # Named, since SQLite would rather walk the whole selection for each page.
-                "SELECT digest, id FROM contact INDEXED BY contact_page"
-                " WHERE selection = ? AND page = ?",
-                (self.id, number),
-            )
-        )
-
-    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
-        """Return what is held of these contacts; those unknown are left out."""
-        marks = ",".join("?" * len(ids))
         rows = self._database.rows(
-            f"SELECT id, digest, page FROM contact WHERE selection = ? AND id IN ({marks})",
-            (self.id, *ids),
+            "SELECT contacts, digests FROM page WHERE selection = ? AND number = ?",
+            (self.id, number),
         )
-        return {ContactId(row[0]): Remembered(row[1], row[2]) for row in rows}
+        return {digest: contact for row in rows for contact, digest in _digests(*row)}
 
-    def keep_page(
-        self,
-        number: int,
-        digest: bytes,
-        present: Sequence[ContactId],
-        changed: Sequence[ReadContact],
-    ) -> frozenset[ContactId]:
-        """Remember a page; return whom of it an earlier page of this sweep has shown already.
+    def digests_of(self, ids: Sequence[ContactId]) -> dict[ContactId, bytes]:
+        """Return the digests of these contacts' bytes, wherever they stand, as far as known."""
+        pages = self._pages(ids)
+        rows = self._database.rows(
+            "SELECT number, contacts, digests FROM page WHERE selection = ?"
+            " AND number IN (SELECT value FROM json_each(?))",
+            (self.id, json.dumps(sorted(set(pages.values())))),
+        )
+        return {
+            contact: digest
+            for number, *held in rows
+            for contact, digest in _digests(*held)
+            if pages.get(contact) == number
+        }
 
-        Pages come in order, so a contact remembered on a page before this one was seen
+    def keep(self, pages: Sequence[ReadPage]) -> int:
+        """Remember pages; return how many on them an earlier page of this sweep has shown already.
+
+        Pages come in order, so a contact remembered on a page before one of these was seen
         there in this very sweep. It stays there, and this page gets no digest: else its bytes,
         and those of the other, would look certain the next time.
         """
         with self._database.transaction() as raw:
-            stood = {
-                row[0]
-                for row in raw.execute(
-                    "SELECT id FROM contact WHERE selection = ? AND page = ?", (self.id, number)
-                )
-            }
-            came = [contact for contact in present if contact not in stood]
-            pages = self._pages(raw, came)
-            before = frozenset(contact for contact, page in pages.items() if page < number)
-            raw.executemany(
-                "UPDATE contact SET page = NULL WHERE selection = ? AND id = ?",
-                [(self.id, gone) for gone in stood.difference(present)],
-            )
-            new = {read.contact.id: read for read in changed if read.contact.id not in before}
-            raw.executemany(_KEEP, [self._row(read, number) for read in new.values()])
-            if self._fields:
-                self._keep_custom(raw, new.values())
-            # A contact that comes here from another page must be looked for there again: were
-            # that page unread for its unchanged bytes, a contact on both would go unnoticed, or
-            # count as absent once it stands there alone.
-            raw.executemany(
-                "DELETE FROM page WHERE selection = ? AND number = ?",
-                {(self.id, page) for page in pages.values() if page > number},
-            )
-            raw.executemany(
-                "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
-                [
-                    (number, self.id, contact)
-                    for contact in came
-                    if contact not in new and contact not in before
-                ],
-            )
-            raw.execute(
-                "INSERT INTO page (selection, number, digest, size) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (selection, number) DO UPDATE"
-                " SET digest = excluded.digest, size = excluded.size",
-                (self.id, number, b"" if before else digest, len(present) - len(before)),
-            )
-        return before
+            return sum(self._keep(raw, page) for page in pages)
 
-    def _pages(
-        self, raw: sqlite3.Connection, contacts: Sequence[ContactId]
-    ) -> dict[ContactId, int]:
-        """Return on which pages these contacts stand; who stands nowhere is left out."""
-        if not contacts:
-            return {}
-        marks = ",".join("?" * len(contacts))
-        rows = raw.execute(
-            f"SELECT id, page FROM contact WHERE selection = ? AND id IN ({marks})",
-            (self.id, *contacts),
+    def _keep(self, raw: sqlite3.Connection, page: ReadPage) -> int:
+        number, present = page.number, page.digests
+        stood, certain = self._stood_on(raw, number)
+        places = self._pages(present.keys() - stood if certain else present)
+        before = {contact for contact, place in places.items() if place < number}
+        gone = [(self.id, contact, number) for contact in stood - present.keys()]
+        raw.executemany(_LEAVE, gone)
+        new = [contact for contact in page.changed if contact.id not in before]
+        raw.executemany(_KEEP, [self._row(contact, number) for contact in new])
+        if self._fields:
+            self._keep_custom(raw, new)
+        # A contact that comes here from another page must be looked for there again: were
+        # that page unread for its unchanged bytes, a contact on both would go unnoticed, or
+        # count as absent once it stands there alone.
+        raw.executemany(
+            "UPDATE page SET digest = x'' WHERE selection = ? AND number = ?",
+            {(self.id, place) for place in places.values() if place > number},
         )
-        return {contact: page for contact, page in rows if page is not None}
+        known = present.keys() - before - {contact.id for contact in new}
+        raw.executemany(
+            "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
+            [
+                (number, self.id, contact)
+                for contact in (known - stood if certain else known)
+                if places.get(contact) != number
+            ],
+        )
+        here = [contact for contact in present if contact not in before] if before else present
+        digests = b"".join([present[contact] or _NO_DIGEST for contact in here])
+        raw.execute(
+            _KEEP_PAGE,
+            (
+                *(self.id, number, b"" if before else page.digest),
+                *(len(here), json.dumps(list(here)), digests),
+            ),
+        )
+        return len(before)
 
-    def _keep_custom(self, raw: sqlite3.Connection, changed: Collection[ReadContact]) -> None:
+    def _stood_on(self, raw: sqlite3.Connection, number: int) -> tuple[set[ContactId], bool]:
+        """Return who stood on a page, and whether it is certain that they all still do."""
+        row = raw.execute(
+            "SELECT contacts, digest FROM page WHERE selection = ? AND number = ?",
+            (self.id, number),
+        ).fetchone()
+        return (set(json.loads(row[0])), bool(row[1])) if row else (set(), True)
+
+    def _pages(self, contacts: Iterable[ContactId]) -> dict[ContactId, int]:
+        """Return on which pages these contacts stand; who stands nowhere is left out."""
+        return dict(
+            self._database.rows(
+                "SELECT id, page FROM contact WHERE selection = ? AND page IS NOT NULL"
+                " AND id IN (SELECT value FROM json_each(?))",
+                (self.id, json.dumps(list(contacts))),
+            )
+        )
+
+    def _keep_custom(self, raw: sqlite3.Connection, changed: Collection[Contact]) -> None:
         raw.executemany(
             "DELETE FROM custom WHERE selection = ? AND contact = ?",
-            [(self.id, read.contact.id) for read in changed],
+            [(self.id, contact.id) for contact in changed],
         )
         raw.executemany(
             "INSERT INTO custom (selection, contact, field, value, text) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
             [
-                (self.id, read.contact.id, custom.field, custom.value, custom.text)
-                for read in changed
-                for custom in read.contact.custom
+                (self.id, contact.id, custom.field, custom.value, custom.text)
+                for contact in changed
+                for custom in contact.custom
             ],
         )
 
-    def _row(self, read: ReadContact, number: int) -> tuple[object, ...]:
-        person = read.contact.person
+    def _row(self, contact: Contact, number: int) -> tuple[object, ...]:
+        person = contact.person
         return (
             self.id,
-            read.contact.id,
+            contact.id,
             person.address,
             person.key,
             person.first,
             person.last,
             fault_of(person.address) if person.key else "",
-            read.digest,
             number,
         )
 
     def forget_pages_after(self, number: int) -> None:
         """End a sweep: pages past the last one hold nobody any more."""
         with self._database.transaction() as raw:
-            raw.execute(
-                "UPDATE contact SET page = NULL WHERE selection = ? AND page > ?",
+            over = raw.execute(
+                "SELECT number, contacts FROM page WHERE selection = ? AND number > ?",
                 (self.id, number),
+            ).fetchall()
+            raw.executemany(
+                _LEAVE,
+                [(self.id, contact, page) for page, ids in over for contact in json.loads(ids)],
             )
             raw.execute("DELETE FROM page WHERE selection = ? AND number > ?", (self.id, number))
 
@@ -228,3 +239,23 @@ class Snapshot:
                     " (SELECT id FROM contact WHERE selection = ?1)",
                     (self.id,),
                 )
+
+
+def read_anew(raw: sqlite3.Connection, contact: ContactId) -> None:
+    """Let nobody's bytes on the pages of a contact count as known; they are read once more."""
+    raw.execute(
+        "UPDATE page SET digest = x'', digests = x'' WHERE (selection, number) IN"
+        " (SELECT selection, page FROM contact WHERE id = ?)",
+        (contact,),
+    )
+
+
+def _digests(contacts: str, digests: bytes) -> Iterable[tuple[ContactId, bytes]]:
+    """Yield the contacts of a page with the digests that are known."""
+    ends = range(_DIGEST_BYTES, len(digests) + 1, _DIGEST_BYTES)
+    pieces = [digests[end - _DIGEST_BYTES : end] for end in ends]
+    return (
+        (contact, digest)
+        for contact, digest in zip(json.loads(contacts), pieces, strict=False)
+        if digest != _NO_DIGEST
+    )

@@ -34,7 +34,11 @@ class SelectionRow(SQLModel, table=True):
 
 
 class PageRow(SQLModel, table=True):
-    """A page of contact.getList as last kept: the digest of its bytes, its contacts' number."""
+    """A page of contact.getList as last kept: the digest of its bytes, its contacts' number.
+
+    `contacts` are their ids, as JSON; `digests` those of their bytes, one after the other, or
+    none at all. `digest` is empty where the page is to be read anew.
+    """
 
     __tablename__ = "page"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -42,6 +46,8 @@ class PageRow(SQLModel, table=True):
     number: int = Field(primary_key=True)
     digest: bytes
     size: int
+    contacts: str
+    digests: bytes
 
 
 class ContactRow(SQLModel, table=True):
@@ -50,7 +56,7 @@ class ContactRow(SQLModel, table=True):
     __tablename__ = "contact"
     __table_args__ = (
         Index("contact_key", "selection", "key"),
-        Index("contact_page", "selection", "page"),
+        Index("contact_absent", "selection", sqlite_where=text("page IS NULL")),
         {"sqlite_with_rowid": False},
     )
     selection: int = Field(primary_key=True)
@@ -60,7 +66,6 @@ class ContactRow(SQLModel, table=True):
     first: str
     last: str
     fault: str
-    digest: bytes
     page: int | None
 
 

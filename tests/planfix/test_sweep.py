@@ -8,7 +8,7 @@ from syncd.core.link import Selection
 from syncd.core.people import ContactId
 from syncd.errors import QuotaError, StoppedError, TemporaryError
 from syncd.planfix.side import Planfix
-from syncd.ports import ReadContact, Remembered
+from syncd.ports import KeptPage, ReadPage
 from tests.planfix.conftest import Canned, Script, options
 
 ALL = Selection("contact")
@@ -20,59 +20,54 @@ class Memory:
     fields: frozenset[int] = frozenset()
 
     def __init__(self) -> None:
-        self.pages: dict[int, tuple[bytes, int]] = {}
-        self.contacts: dict[ContactId, Remembered] = {}
+        self.pages: dict[int, KeptPage] = {}
+        self.place: dict[ContactId, int | None] = {}
+        self.digests: dict[ContactId, bytes] = {}
         self.kept: list[int] = []
         self.changed: list[ContactId] = []
 
-    def page_digest(self, number: int) -> bytes | None:
-        return self.pages[number][0] if number in self.pages else None
-
-    def page_size_of(self, number: int) -> int:
-        return self.pages[number][1]
+    def page(self, number: int) -> KeptPage | None:
+        return self.pages.get(number)
 
     def digests_on(self, number: int) -> dict[bytes, ContactId]:
-        return {held.digest: each for each, held in self.contacts.items() if held.page == number}
+        return {held: each for each, held in self.digests.items() if self.place[each] == number}
 
-    def remembered(self, ids: Sequence[ContactId]) -> dict[ContactId, Remembered]:
-        return {each: self.contacts[each] for each in ids if each in self.contacts}
+    def digests_of(self, ids: Sequence[ContactId]) -> dict[ContactId, bytes]:
+        return {
+            each: self.digests[each] for each in ids if self.place.get(each) and self.digests[each]
+        }
 
-    def keep_page(
-        self,
-        number: int,
-        digest: bytes,
-        present: Sequence[ContactId],
-        changed: Sequence[ReadContact],
-    ) -> frozenset[ContactId]:
-        assert len(set(present)) == len(present)
-        pages = {each: self.contacts[each].page for each in present if each in self.contacts}
-        before = {each for each, page in pages.items() if page is not None and page < number}
-        for page in pages.values():
-            if page is not None and page > number:
-                self.pages.pop(page, None)
-        for contact, held in self.contacts.items():
-            if held.page == number and contact not in present:
-                self.contacts[contact] = Remembered(held.digest, None)
-        digests = {read.contact.id: read.digest for read in changed}
-        for contact in set(present) - before:
-            known = digests.get(contact)
-            self.contacts[contact] = Remembered(
-                self.contacts[contact].digest if known is None else known, number
-            )
-        self.pages[number] = (b"" if before else digest, len(present) - len(before))
+    def keep(self, pages: Sequence[ReadPage]) -> int:
+        return sum(map(self._keep, pages))
+
+    def _keep(self, page: ReadPage) -> int:
+        number, present = page.number, page.digests
+        places = {each: self.place[each] for each in present if each in self.place}
+        before = {each for each, place in places.items() if place is not None and place < number}
+        for place in places.values():
+            if place is not None and place > number:
+                self.pages.pop(place, None)
+        for contact, place in self.place.items():
+            if place == number and contact not in present:
+                self.place[contact] = None
+        for contact in present.keys() - before:
+            self.place[contact] = number
+            self.digests[contact] = present[contact]
+        digest = b"" if before else page.digest
+        self.pages[number] = KeptPage(digest, len(present) - len(before))
         self.kept.append(number)
-        self.changed += digests
-        return frozenset(before)
+        self.changed += [contact.id for contact in page.changed]
+        return len(before)
 
     def forget_pages_after(self, number: int) -> None:
         for page in [page for page in self.pages if page > number]:
             del self.pages[page]
-        for contact, held in self.contacts.items():
-            if held.page is not None and held.page > number:
-                self.contacts[contact] = Remembered(held.digest, None)
+        for contact, place in self.place.items():
+            if place is not None and place > number:
+                self.place[contact] = None
 
     def present(self) -> set[ContactId]:
-        return {contact for contact, held in self.contacts.items() if held.page is not None}
+        return {contact for contact, place in self.place.items() if place is not None}
 
 
 def contact(number: int, name: str = "Anna") -> str:
@@ -157,6 +152,22 @@ def test_only_the_contact_whose_bytes_changed_is_handed_over(
 
     assert (memory.kept, memory.changed) == ([2], [14])
     assert report.changed
+
+
+def test_an_unchanged_page_is_read_when_somebody_of_it_came_to_an_earlier_one(
+    script: Script, planfix: Planfix, memory: Memory
+) -> None:
+    first = [*people(9), contact(15)]
+    script.replies = [
+        *pages(people(20), 10), page(first, 20), page([contact(n) for n in range(11, 21)], 20)
+    ]  # fmt: skip
+    planfix.sweep(ALL, memory)
+    script.replies += script.replies[-2:] * 2  # it is not certified by reading it again, too
+
+    report = planfix.sweep(ALL, memory)
+
+    assert (report.read, report.certified) == (19, False)
+    assert "1 contacts came twice" in report.doubts
 
 
 def test_a_page_with_a_comment_is_read_whole(
@@ -297,7 +308,7 @@ def test_a_contact_that_no_parser_takes_is_named_and_the_rest_is_kept(
     assert report.unreadable == ("page 2, contact 27 of the selection",)
     assert report.doubts == ()
     assert memory.present() == set(range(1, 46)) - {27}
-    assert memory.page_digest(2) == b""
+    assert memory.pages[2].digest == b""
 
 
 def test_the_last_contact_alone_may_be_the_broken_one(
@@ -381,4 +392,4 @@ def test_the_digest_of_a_page_is_that_of_its_bytes(
 
     planfix.sweep(ALL, memory)
 
-    assert memory.page_digest(1) == hashlib.sha256(body).digest()
+    assert memory.pages[1].digest == hashlib.sha256(body).digest()

@@ -12,7 +12,7 @@ import pytest
 from sqlmodel import SQLModel, create_engine
 
 from syncd.core.address import key_of
-from syncd.core.link import LinkNumber
+from syncd.core.link import LinkNumber, Selection
 from syncd.core.pairs import NewLatch
 from syncd.errors import BusyError, ConfigurationError, TemporaryError
 from syncd.store import migrations, tables
@@ -65,6 +65,27 @@ def test_the_migrations_make_the_schema_of_the_tables(tmp_path: Path) -> None:
     assert tables.MetaRow.__tablename__ == "meta"
     assert schema(tmp_path / "migrated.db") == schema(tmp_path / "declared.db")
     assert conditions(tmp_path / "migrated.db") == conditions(tmp_path / "declared.db")
+
+
+def test_a_page_of_an_older_store_knows_who_stands_on_it(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        for number in range(1, 12):
+            migrations.take(raw, number)
+        raw.execute("INSERT INTO selection (id, account, target) VALUES (1, 'acme', 'contact')")
+        raw.executemany(
+            "INSERT INTO contact VALUES (1, ?, ?, ?, 'Anna', '', '', x'01', ?)",
+            [(7, "a@example.com", "a@example.com", 1), (8, "b@example.com", "b@example.com", None)],
+        )
+        raw.execute("INSERT INTO page VALUES (1, 1, x'02', 1)")
+        raw.commit()
+
+    store = Store(path)
+    snapshot = store.snapshot("acme", Selection("contact"))
+
+    assert snapshot.page(1) == (b"", 1)  # read anew, and missed from there
+    snapshot.forget_pages_after(0)
+    assert snapshot.present() == 0
+    store.close()
 
 
 def test_only_its_owner_may_read_the_store(path: Path, store: Store) -> None:
