@@ -1,11 +1,12 @@
 """What a run needs from outside, as Protocols: the seams between engine, edges and app."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from syncd.core.address import AddressKey
 from syncd.core.link import Selection
 from syncd.core.people import Contact, ContactId, Member, Names, Person
 from syncd.core.plan import ItemResult
@@ -43,6 +44,20 @@ class Entry:
 
     contact: ContactId
     person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class ListChanges:
+    """What changed on a list since an edition.
+
+    `edition` names the list as it is now, `count` is how many members it has. `members` are those
+    at the addresses in `keys`, sorted by key; at the others of them nobody is on the list.
+    """
+
+    edition: str
+    count: int
+    keys: frozenset[AddressKey]
+    members: tuple[Member, ...]
 
 
 class MemberSide(Protocol):
@@ -86,6 +101,14 @@ class MemberSide(Protocol):
 
         Empty where nobody can tell. No list ever has the name again that it had before a
         change, not even when a backup of it is put back and changed anew.
+        """
+
+    def changes(
+        self, list_id: ListId, since: str, *, also: Collection[AddressKey], most: int
+    ) -> ListChanges | None:
+        """Return what changed since an edition, and how members stand at the addresses `also`.
+
+        None where nobody can tell, or where more than `most` changed.
         """
 
     def upsert(

@@ -1,13 +1,14 @@
 """Read the list, and learn from it before anything is planned: who left, who is back."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from syncd.app.apply import DAY, latches_of, stamp
+from syncd.app.reading import read_list
 from syncd.app.reports import sight
 from syncd.app.world import OpenLink
 from syncd.core.address import AddressKey
@@ -17,17 +18,9 @@ from syncd.core.people import ContactId, Member, MemberStatus
 from syncd.core.plan import Loses, Op
 from syncd.core.pushes import Reported
 from syncd.engine.news import News, news_of
-from syncd.engine.sightings import compare
-from syncd.errors import StoppedError
 from syncd.ports import ListId
 
 log = structlog.get_logger()
-
-_ASK_EVERY: Final = 1000
-"""How many members are read before it is asked whether to stop."""
-
-_DIFFERENCES_KEPT: Final = 1000
-"""With more of them, the list is read again: memory doesn't grow with it."""
 
 _WHY: Final = {
     What.LEFT: "the list says that they unsubscribed",
@@ -85,7 +78,7 @@ def observe(
     read: int | None = None
     reports: tuple[Reported, ...] = ()
     if open_link.backend.capabilities.can_read:
-        read = _read(open_link, list_id, keep=keep, stop=stop)
+        read = read_list(open_link, list_id, keep=keep, stop=stop)
     elif not (reports := sight(open_link)):
         return Observation(lost=lost)
     # Asked before the sightings are sorted: some of them are dropped, whose members are there.
@@ -113,67 +106,6 @@ def observe(
     if sorting.learned.events:
         log.info("list.news", **Counter(event.what.value for event in sorting.learned.events))
     return Observation(read, empty, waiting, missed, len(returned), lost, reports)
-
-
-def _read(
-    open_link: OpenLink, list_id: ListId | None, *, keep: bool, stop: Callable[[], bool]
-) -> int:
-    """Keep what differs from the pairs; return how many members the list has.
-
-    A list that is the very one of the last comparison, beside pairs that are the same, too,
-    needs no reading: it would come to the same.
-    """
-    store, number, backend = open_link.store, open_link.number, open_link.backend
-    follows = backend.capabilities.keeps_reference
-    # Asked for before the list is read: what changes in between makes it the name of another.
-    edition = backend.edition(list_id) if keep and list_id is not None else ""
-    known = store.comparisons.of(number, edition)
-    if known is not None:
-        store.sightings.replace(number, known.differences, follows=follows)
-        return known.members
-    if edition:
-        store.comparisons.begin(number)
-    members = _Members(() if list_id is None else backend.read(list_id), stop)
-    differences = _Few(
-        compare(store.pairs.known(number), members, backend.capabilities.names), _DIFFERENCES_KEPT
-    )
-    store.sightings.replace(number, differences, follows=follows)
-    if edition and differences.all is not None:
-        store.comparisons.keep(number, edition, members.count, differences.all)
-    return members.count
-
-
-class _Members:
-    """A list's members, counted as they pass."""
-
-    def __init__(self, members: Iterable[Member], stop: Callable[[], bool]) -> None:
-        self._members = members
-        self._stop = stop
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Member]:
-        for member in self._members:
-            self.count += 1
-            if not self.count % _ASK_EVERY and self._stop():
-                raise StoppedError("Asked to stop while the list was read.")
-            yield member
-
-
-class _Few:
-    """Sightings as they pass, and all of them afterwards, where they are few."""
-
-    def __init__(self, sightings: Iterable[Sighting], most: int) -> None:
-        self._sightings = sightings
-        self._most = most
-        self.all: list[Sighting] | None = []
-
-    def __iter__(self) -> Iterator[Sighting]:
-        for sighting in self._sightings:
-            if self.all is not None:
-                self.all.append(sighting)
-                if len(self.all) > self._most:
-                    self.all = None
-            yield sighting
 
 
 class _Sorting:

@@ -16,15 +16,16 @@ again       the same call may have been carried out already, its answer lost.
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
+from syncd.core.address import AddressKey
 from syncd.core.people import Member, MemberStatus, Person
 from syncd.core.plan import ItemResult, Result
 from syncd.errors import AmbiguousError, ConfigurationError, ItemError, TemporaryError
-from syncd.ports import Capabilities, Entry, ListId
+from syncd.ports import Capabilities, Entry, ListChanges, ListId
 
 Part = TypeVar("Part")
 
@@ -111,6 +112,17 @@ class Backend(ABC):
     def edition(self, list_id: ListId) -> str:  # noqa: ARG002 - most services can't be asked
         """Return a name of the list as it is, never used again once anything on it changed."""
         return ""
+
+    def changes(
+        self,
+        list_id: ListId,  # noqa: ARG002 - most services can't be asked
+        since: str,  # noqa: ARG002
+        *,
+        also: Collection[AddressKey],  # noqa: ARG002
+        most: int,  # noqa: ARG002
+    ) -> ListChanges | None:
+        """Return what changed since an edition, None where nobody can tell."""
+        return None
 
     @abstractmethod
     def upsert(

@@ -104,10 +104,17 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What comparing a whole list with its pairs came to; `members` is how many it has."""
+    """What comparing a whole list with its pairs came to, when it was the `edition` of that name.
 
+    `members` is how many it had. `rewritten` are the addresses of pairs that were written since,
+    `until` the number of the last note of one.
+    """
+
+    edition: str
     members: int
     differences: tuple[Sighting, ...]
+    rewritten: frozenset[AddressKey] = frozenset()
+    until: int = 0
 
 
 class Known(NamedTuple):

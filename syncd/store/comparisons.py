@@ -1,12 +1,12 @@
-"""What reading a list came to, for as long as neither the list nor its pairs are changed.
+"""What reading a list came to, and which of its pairs were written since.
 
-Two editions of a list with one name are the same list, and a pair that is written takes the
-comparison of its link with it (a trigger of the database, so that no way of writing a pair can
-forget to). What is left stands for the same two halves as when it was made: comparing them
-again would say the same again, about whom it misses too.
+A pair that is written leaves a note of its address, by triggers of the database, so that no way
+of writing a pair can forget to. What was concluded of an address where neither the member nor
+the pair changed still holds: comparing them again would say the same, about whom it misses too.
 """
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +17,10 @@ from syncd.store.sightings import line_of, sighting
 
 _UNDER_WAY: Final = ""
 
+_KEEP: Final = """
+UPDATE compared SET edition = ?, members = ?, differences = ? WHERE link = ? AND edition = ?
+"""
+
 
 class Comparisons:
     """The last comparison of each link."""
@@ -24,20 +28,34 @@ class Comparisons:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, link: LinkNumber, edition: str) -> Compared | None:
-        """Return what comparing this edition with the pairs as they are came to."""
+    def last(self, link: LinkNumber, most: int) -> Compared | None:
+        """Return what the last comparison came to.
+
+        None where there is none that was ended, or more than `most` pairs were written since.
+        """
         rows = self._database.rows(
-            "SELECT members, differences FROM compared WHERE link = ? AND edition = ?",
-            (link, edition),
+            "SELECT edition, members, differences FROM compared WHERE link = ?", (link,)
         )
-        if not rows or edition == _UNDER_WAY:
+        if not rows or rows[0][0] == _UNDER_WAY:
             return None
-        members, differences = rows[0]
-        return Compared(members, tuple(sighting(line) for line in json.loads(differences)))
+        edition, members, differences = rows[0]
+        notes = self._database.rows(
+            "SELECT key, number FROM rewritten WHERE link = ? LIMIT ?", (link, most + 1)
+        )
+        if len(notes) > most:
+            return None
+        return Compared(
+            edition,
+            members,
+            tuple(map(sighting, json.loads(differences))),
+            frozenset(key for key, _ in notes),
+            max((number for _, number in notes), default=0),
+        )
 
     def begin(self, link: LinkNumber) -> None:
-        """Note that a comparison begins; a pair that is written meanwhile erases the note."""
+        """Note that a whole list is being compared; pairs written meanwhile are noted."""
         with self._database.transaction() as raw:
+            raw.execute("DELETE FROM rewritten WHERE link = ?", (link,))
             raw.execute(
                 "INSERT INTO compared (link, edition, members, differences) VALUES (?, ?, 0, '[]')"
                 " ON CONFLICT (link) DO UPDATE SET edition = excluded.edition",
@@ -47,11 +65,19 @@ class Comparisons:
     def keep(
         self, link: LinkNumber, edition: str, members: int, differences: Sequence[Sighting]
     ) -> None:
-        """Remember what a comparison came to, unless a pair was written since it began."""
-        lines = json.dumps([line_of(seen) for seen in differences], ensure_ascii=False)
+        """Remember what comparing a whole list came to, unless it was forgotten meanwhile."""
         with self._database.transaction() as raw:
+            _keep(raw, link, _UNDER_WAY, Compared(edition, members, tuple(differences)))
+
+    def renew(self, link: LinkNumber, before: Compared, now: Compared) -> None:
+        """Put in the place of a comparison what it comes to since what was rewritten then."""
+        with self._database.transaction() as raw:
+            _keep(raw, link, before.edition, now)
             raw.execute(
-                "UPDATE compared SET edition = ?, members = ?, differences = ?"
-                " WHERE link = ? AND edition = ?",
-                (edition, members, lines, link, _UNDER_WAY),
+                "DELETE FROM rewritten WHERE link = ? AND number <= ?", (link, before.until)
             )
+
+
+def _keep(raw: sqlite3.Connection, link: LinkNumber, instead_of: str, now: Compared) -> None:
+    lines = json.dumps([line_of(seen) for seen in now.differences], ensure_ascii=False)
+    raw.execute(_KEEP, (now.edition, now.members, lines, link, instead_of))

@@ -176,6 +176,24 @@ CREATE INDEX contact_absent ON contact (selection) WHERE page IS NULL;
 INSERT INTO contact SELECT selection, id, address, key, first, last, fault, page FROM contact_11;
 DROP TABLE contact_11
 """,
+    # 13: a pair that is written leaves a note, instead of ending what its list was compared to.
+    """
+DROP TRIGGER compared_ends_with_insert;
+DROP TRIGGER compared_ends_with_update;
+DROP TRIGGER compared_ends_with_delete;
+CREATE TABLE rewritten (number INTEGER NOT NULL, link INTEGER NOT NULL, key VARCHAR NOT NULL,
+    PRIMARY KEY (number));
+CREATE TRIGGER pair_inserted AFTER INSERT ON pair
+    WHEN EXISTS (SELECT 1 FROM compared WHERE link = NEW.link)
+    BEGIN INSERT INTO rewritten (link, key) VALUES (NEW.link, NEW.key); END;
+CREATE TRIGGER pair_updated AFTER UPDATE ON pair
+    WHEN EXISTS (SELECT 1 FROM compared WHERE link = NEW.link)
+    BEGIN INSERT INTO rewritten (link, key) VALUES (OLD.link, OLD.key), (NEW.link, NEW.key); END;
+CREATE TRIGGER pair_deleted AFTER DELETE ON pair
+    WHEN EXISTS (SELECT 1 FROM compared WHERE link = OLD.link)
+    BEGIN INSERT INTO rewritten (link, key) VALUES (OLD.link, OLD.key); END;
+DELETE FROM compared
+""",
 )
 
 

@@ -1,7 +1,8 @@
 """Pairs and their bases; the comparison of a selection with them."""
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from syncd.core.address import AddressKey
@@ -45,6 +46,11 @@ SELECT key, contact, address, first, last, status, reference FROM pair
  WHERE link = ? AND key > ? ORDER BY key LIMIT ?
 """
 _PAGE: Final = 2000
+
+_AT: Final = """
+SELECT key, contact, address, first, last, status, reference FROM pair
+ WHERE link = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY key
+"""
 
 _OF_MEMBER: Final = """
 SELECT key, contact, address, first, last, status, reference FROM pair
@@ -94,6 +100,11 @@ class Pairs:
         while page := self._database.rows(_KNOWN, (link, after, _PAGE)):
             yield from map(Known._make, page)
             after = page[-1][0]
+
+    def at(self, link: LinkNumber, keys: Collection[AddressKey]) -> list[Known]:
+        """Return the pairs that have these addresses, by key."""
+        rows = self._database.rows(_AT, (link, json.dumps(list(keys))))
+        return list(map(Known._make, rows))
 
     def active(self, link: LinkNumber) -> Iterator[tuple[ContactId, Person]]:
         """Yield the contact and the base of every active pair."""

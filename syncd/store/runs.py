@@ -187,7 +187,8 @@ class Runs:
             raw.execute("DELETE FROM held WHERE key = ?", (key,))
             raw.execute("DELETE FROM subscriber WHERE key = ?", (key,))
             raw.execute("DELETE FROM reported WHERE key = ? OR old_key = ?", (key, key))
-            raw.execute("DELETE FROM compared")  # it may name members of whom no pair is known
+            for table in ("compared", "rewritten"):  # which may name whom no pair is known of
+                raw.execute(f"DELETE FROM {table}")
             failed_with = raw.execute(
                 "SELECT link, contact, key, planfix, person FROM quarantine"
             ).fetchall()

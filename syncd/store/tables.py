@@ -348,8 +348,7 @@ class PushedListRow(SQLModel, table=True):
 class ComparedRow(SQLModel, table=True):
     """What comparing a list with its pairs came to; `differences` are sightings, as JSON.
 
-    `edition` is the list's, empty while the comparison is under way. Whoever writes a pair
-    erases the row of its link, by triggers.
+    `edition` is the list's, empty while the comparison is under way.
     """
 
     __tablename__ = "compared"
@@ -357,6 +356,15 @@ class ComparedRow(SQLModel, table=True):
     edition: str
     members: int
     differences: str
+
+
+class RewrittenRow(SQLModel, table=True):
+    """The address of a pair that was written since its link's comparison: a trigger notes it."""
+
+    __tablename__ = "rewritten"
+    number: int | None = Field(default=None, primary_key=True)
+    link: int
+    key: str
 
 
 class ReportedRow(SQLModel, table=True):

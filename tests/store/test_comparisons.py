@@ -30,26 +30,19 @@ def compare(store: Store, link: LinkNumber, edition: str = "e1") -> None:
     store.comparisons.keep(link, edition, 3, SEEN)
 
 
-def test_the_same_list_beside_the_same_pairs_comes_to_the_same(
-    store: Store, link: LinkNumber
-) -> None:
+def test_what_a_comparison_came_to_is_remembered(store: Store, link: LinkNumber) -> None:
     compare(store, link)
 
-    assert store.comparisons.of(link, "e1") == Compared(3, SEEN)
-    assert store.comparisons.of(link, "e1") == Compared(3, SEEN)
+    assert store.comparisons.last(link, 10) == Compared("e1", 3, SEEN)
+    assert store.comparisons.last(LinkNumber(link + 1), 10) is None
 
 
-@pytest.mark.parametrize("edition", ["e2", ""])
-def test_of_another_edition_nothing_is_known(store: Store, link: LinkNumber, edition: str) -> None:
+def test_a_comparison_under_way_is_none_yet(store: Store, link: LinkNumber) -> None:
     compare(store, link)
 
-    assert store.comparisons.of(link, edition) is None
+    store.comparisons.begin(link)
 
-
-def test_of_another_link_nothing_is_known(store: Store, link: LinkNumber) -> None:
-    compare(store, link)
-
-    assert store.comparisons.of(LinkNumber(link + 1), "e1") is None
+    assert store.comparisons.last(link, 10) is None
 
 
 def add(store: Store, link: LinkNumber, _: Snapshot) -> None:
@@ -78,24 +71,26 @@ def rebase(store: Store, link: LinkNumber, _: Snapshot) -> None:
     store.links.rebase(link, "another")
 
 
-def forget(store: Store, _: LinkNumber, __: Snapshot) -> None:
-    store.runs.forget(STRANGER.person.key, [])
-
-
-@pytest.mark.parametrize("write", [add, move, remove, adopt, learn, rebase, forget])
-def test_what_is_written_of_a_pair_ends_the_comparison(
-    store: Store, link: LinkNumber, snapshot: Snapshot, write: Write
+@pytest.mark.parametrize(
+    ("write", "keys"),
+    [(add, {B}), (move, {A, B}), (remove, {A}), (adopt, {B}), (learn, {A}), (rebase, {A})],
+)
+def test_the_addresses_of_a_pair_that_is_written_are_noted(
+    store: Store, link: LinkNumber, snapshot: Snapshot, write: Write, keys: set[str]
 ) -> None:
     paired(store, link, c1=A)
     compare(store, link)
 
     write(store, link, snapshot)
 
-    assert store.comparisons.of(link, "e1") is None
+    last = store.comparisons.last(link, 10)
+    assert last is not None
+    assert last.rewritten == {key_of(key) for key in keys}
+    assert store.comparisons.last(link, len(keys) - 1) is None
 
 
-@pytest.mark.parametrize("write", [add, move, remove, adopt, learn, rebase, forget])
-def test_what_is_written_of_a_pair_meanwhile_ends_the_comparison(
+@pytest.mark.parametrize("write", [add, move, remove, adopt, learn, rebase])
+def test_what_is_written_of_a_pair_meanwhile_is_noted_too(
     store: Store, link: LinkNumber, snapshot: Snapshot, write: Write
 ) -> None:
     paired(store, link, c1=A)
@@ -104,7 +99,43 @@ def test_what_is_written_of_a_pair_meanwhile_ends_the_comparison(
     write(store, link, snapshot)
     store.comparisons.keep(link, "e1", 3, SEEN)
 
-    assert store.comparisons.of(link, "e1") is None
+    last = store.comparisons.last(link, 10)
+    assert last is not None
+    assert last.rewritten
+
+
+def test_what_was_compared_again_is_no_longer_noted(
+    store: Store, link: LinkNumber, snapshot: Snapshot
+) -> None:
+    paired(store, link, c1=A)
+    compare(store, link)
+    add(store, link, snapshot)
+    last = store.comparisons.last(link, 10)
+    assert last is not None
+    remove(store, link, snapshot)
+
+    store.comparisons.renew(link, last, Compared("e2", 4, SEEN[:1]))
+
+    now = store.comparisons.last(link, 10)
+    assert now is not None
+    assert (now.edition, now.members, now.differences) == ("e2", 4, SEEN[:1])
+    assert now.rewritten == {key_of(A)}
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+def test_whoever_is_forgotten_takes_all_comparisons_along(
+    store: Store, link: LinkNumber, snapshot: Snapshot, *, under_way: bool
+) -> None:
+    compare(store, link)
+    add(store, link, snapshot)
+    if under_way:
+        store.comparisons.begin(link)
+
+    store.runs.forget(STRANGER.person.key, [])
+    if under_way:
+        store.comparisons.keep(link, "e1", 3, SEEN)
+
+    assert store.comparisons.last(link, 10) is None
 
 
 def test_a_pair_of_another_link_leaves_a_comparison_alone(
@@ -115,4 +146,4 @@ def test_a_pair_of_another_link_leaves_a_comparison_alone(
 
     paired(store, other, c1=A)
 
-    assert store.comparisons.of(link, "e1") == Compared(3, SEEN)
+    assert store.comparisons.last(link, 10) == Compared("e1", 3, SEEN)

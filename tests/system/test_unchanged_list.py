@@ -1,4 +1,4 @@
-"""A list that can be read is read once, and again when something changed."""
+"""A list that tells what changed is read whole once, and after that what changed."""
 
 import shutil
 import sqlite3
@@ -68,24 +68,37 @@ def test_a_dry_run_reads_the_list(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("who", ["boris", "stranger"])
-def test_a_member_who_leaves_has_the_list_read_again(scene: Scene, who: str) -> None:
+def test_of_a_list_that_changed_only_the_changes_are_read(scene: Scene, who: str) -> None:
     hide_a_member(scene, "anna")
     with scene.embedded() as own:
         own.leave("1", f"{who}@example.com")
 
-    scene.run()
+    report = scene.run()
 
-    assert latched(scene, "anna")
+    assert report.links[0].list_read == 4
+    assert not latched(scene, "anna")
+    assert latched(scene, who) == (who == "boris")
 
 
-def test_a_pair_that_is_written_has_the_list_read_again(scene: Scene) -> None:
+def test_a_pair_that_is_written_has_its_member_read_again(scene: Scene) -> None:
     hide_a_member(scene, "anna")
+    hide_a_member(scene, "boris")
     scene.planfix.edit(1001, last_name="Lind")
     scene.run()
 
     scene.run()
 
     assert latched(scene, "anna")
+    assert not latched(scene, "boris")
+
+
+def test_what_somebody_changes_in_the_file_itself_is_read(scene: Scene) -> None:
+    with closing(sqlite3.connect(scene.folder / "lists.db")) as db, db:
+        db.execute("UPDATE member SET status = 'unsubscribed' WHERE email_key LIKE 'clara%'")
+
+    scene.run()
+
+    assert latched(scene, "clara")
 
 
 def test_a_list_put_back_from_a_backup_is_read_again(scene: Scene) -> None:
