@@ -162,19 +162,11 @@ class SweepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadContact:
-    """A contact off the wire, with the digest of its bytes (empty: not to be trusted)."""
-
-    contact: Contact
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ReadPage:
     """A page off the wire; its digest is empty where its bytes must not look certain next time.
 
-    `digests` are those of everyone on it, each once, by their ids; `changed` are the contacts
-    whose bytes are new.
+    `digests` are those of everyone on it, each once, by their ids, and empty like the page's;
+    `changed` are the contacts whose bytes are new.
     """
 
     number: int

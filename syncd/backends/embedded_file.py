@@ -83,7 +83,7 @@ _UNUSABLE: Final = {
 }
 
 _CHANGED: Final = """
-    SELECT email_key FROM member WHERE list_id = ?1 AND changed_seq > ?2
+    SELECT email_key FROM member NOT INDEXED WHERE list_id = ?1 AND changed_seq > ?2
     UNION SELECT email_key FROM former WHERE list_id = ?1 AND changed_seq > ?2
     LIMIT ?3"""
 

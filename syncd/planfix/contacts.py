@@ -79,7 +79,7 @@ class Contacts:
         number, seen, total = 1, 0, 1
         while seen < total:
             page = self.list_page(target, number, search=search, address=address, kind=kind)
-            yield from (read.contact for read in page.contacts)
+            yield from page.contacts
             number, seen, total = number + 1, seen + page.count, page.total if page.count else 0
 
     def with_address(self, target: str, address: str, *, search: str = "") -> Iterator[Contact]:

@@ -6,7 +6,7 @@ the same total and as many distinct contacts came, none of them twice.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -216,27 +216,16 @@ class _Pass:
         if page is not None:
             return page
         whole = xml.read_page(body, self.snapshot.fields)
-        known = self.snapshot.digests_of([read.contact.id for read in whole.contacts])
-        changed = [
-            read.contact
-            for read in whole.contacts
-            if not read.digest or known.get(read.contact.id) != read.digest
-        ]
-        digests = [(read.contact.id, read.digest) for read in whole.contacts]
-        return _made(whole.total, number, digest, digests, changed)
+        digests = [(contact.id, b"") for contact in whole.contacts]
+        return _made(whole.total, number, digest, digests, whole.contacts)
 
     def _read_split(self, number: int, split: SplitPage, digest: bytes) -> _Page | None:
         stood = self.snapshot.digests_on(number)
         ids = [stood.get(piece_digest, _UNREAD) for piece_digest in split.digests]
         new = [place for place, contact in enumerate(ids) if contact == _UNREAD]
         if new and stood:  # or they stood elsewhere; on a page of newcomers nobody did
-            guesses = {place: split.guess(place) for place in new}
-            known = self.snapshot.digests_of([guess for guess in guesses.values() if guess])
-            for place, guess in guesses.items():
-                if known.get(guess) == split.digests[place]:
-                    ids[place] = guess
-            new = [place for place in new if ids[place] == _UNREAD]
-        contacts = self._parsed([split.pieces[place] for place in new])
+            new = self._not_met_elsewhere(split, ids, new, stood.values())
+        contacts = xml.parse_pieces([split.pieces[place] for place in new], self.snapshot.fields)
         if contacts is None:
             return None
         for place, contact in zip(new, contacts, strict=True):
@@ -244,8 +233,21 @@ class _Pass:
         digests = list(zip(ids, split.digests, strict=True))
         return _made(split.total, number, digest, digests, contacts)
 
-    def _parsed(self, pieces: Sequence[bytes]) -> Sequence[Contact] | None:
-        return xml.parse_pieces(pieces, self.snapshot.fields) if pieces else ()
+    def _not_met_elsewhere(
+        self,
+        split: SplitPage,
+        ids: list[ContactId],
+        new: Sequence[int],
+        here: Collection[ContactId],
+    ) -> list[int]:
+        """Find in `ids` the places of those who came from another page; return the others."""
+        guesses = {place: split.guess(place) for place in new}
+        elsewhere = [guess for guess in guesses.values() if guess and guess not in here]
+        known = self.snapshot.digests_of(elsewhere) if elsewhere else {}
+        for place, guess in guesses.items():
+            if known.get(guess) == split.digests[place]:
+                ids[place] = guess
+        return [place for place in new if ids[place] == _UNREAD]
 
     def _in_smaller_pieces(self, number: int, error: UnreadablePageError) -> _Page:
         """Read what a page holds in pages of ten, and where that fails, one by one.

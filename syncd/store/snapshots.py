@@ -102,7 +102,7 @@ class Snapshot:
             "SELECT contacts, digests FROM page WHERE selection = ? AND number = ?",
             (self.id, number),
         )
-        return {digest: contact for row in rows for contact, digest in _digests(*row)}
+        return {digest: contact for row in rows for contact, digest in _digests(*row).items()}
 
     def digests_of(self, ids: Sequence[ContactId]) -> dict[ContactId, bytes]:
         """Return the digests of these contacts' bytes, wherever they stand, as far as known."""
@@ -115,7 +115,7 @@ class Snapshot:
         return {
             contact: digest
             for number, *held in rows
-            for contact, digest in _digests(*held)
+            for contact, digest in _digests(*held).items()
             if pages.get(contact) == number
         }
 
@@ -132,11 +132,12 @@ class Snapshot:
     def _keep(self, raw: sqlite3.Connection, page: ReadPage) -> int:
         number, present = page.number, page.digests
         stood, certain = self._stood_on(raw, number)
-        places = self._pages(present.keys() - stood if certain else present)
+        came = present.keys() - stood if certain else present.keys()
+        places = self._pages(came) if came else {}
         before = {contact for contact, place in places.items() if place < number}
         gone = [(self.id, contact, number) for contact in stood - present.keys()]
-        raw.executemany(_LEAVE, gone)
         new = [contact for contact in page.changed if contact.id not in before]
+        raw.executemany(_LEAVE, gone)
         raw.executemany(_KEEP, [self._row(contact, number) for contact in new])
         if self._fields:
             self._keep_custom(raw, new)
@@ -147,14 +148,10 @@ class Snapshot:
             "UPDATE page SET digest = x'' WHERE selection = ? AND number = ?",
             {(self.id, place) for place in places.values() if place > number},
         )
-        known = present.keys() - before - {contact.id for contact in new}
+        moved = came - before - {contact.id for contact in new}
         raw.executemany(
             "UPDATE contact SET page = ? WHERE selection = ? AND id = ?",
-            [
-                (number, self.id, contact)
-                for contact in (known - stood if certain else known)
-                if places.get(contact) != number
-            ],
+            [(number, self.id, contact) for contact in moved if places.get(contact) != number],
         )
         here = [contact for contact in present if contact not in before] if before else present
         digests = b"".join([present[contact] or _NO_DIGEST for contact in here])
@@ -250,12 +247,9 @@ def read_anew(raw: sqlite3.Connection, contact: ContactId) -> None:
     )
 
 
-def _digests(contacts: str, digests: bytes) -> Iterable[tuple[ContactId, bytes]]:
-    """Yield the contacts of a page with the digests that are known."""
-    ends = range(_DIGEST_BYTES, len(digests) + 1, _DIGEST_BYTES)
-    pieces = [digests[end - _DIGEST_BYTES : end] for end in ends]
-    return (
-        (contact, digest)
-        for contact, digest in zip(json.loads(contacts), pieces, strict=False)
-        if digest != _NO_DIGEST
-    )
+def _digests(contacts: str, digests: bytes) -> dict[ContactId, bytes]:
+    """Return the contacts of a page with the digests that are known."""
+    begins = range(0, len(digests), _DIGEST_BYTES)
+    pieces = [digests[begin : begin + _DIGEST_BYTES] for begin in begins]
+    held = dict(zip(json.loads(contacts), pieces, strict=False))
+    return {contact: digest for contact, digest in held.items() if digest != _NO_DIGEST}

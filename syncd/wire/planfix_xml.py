@@ -8,14 +8,15 @@ it into one piece of bytes per contact without parsing, so that what was seen be
 told by its digest, and `parse_pieces` reads the rest. The second way gives what the first
 would, or declines:
 
-- Head and tail match to the letter, and the body holds no comment, CDATA, DOCTYPE or
-  processing instruction. So `<` begins a tag wherever it stands.
+- Head and tail match to the letter, and no piece that is read holds a comment, CDATA, DOCTYPE
+  or processing instruction. So `<` begins a tag wherever it stands.
 - Every end tag of a contact is exactly `</contact>` and ends a piece; every piece begins with
   `<contact>`. So a piece has one end tag and at least one start tag of a contact.
 - In a well-formed run of pieces each start tag has its end tag, hence a piece has exactly one
   of both, and its end closes its beginning: each piece is one element, whole by itself.
-- A piece whose bytes were once read in such a run is well-formed wherever it stands, since
-  head and tail bring no namespace, no entity and no encoding but UTF-8.
+- A piece whose bytes were once read in such a run is all that wherever it stands, since head
+  and tail bring no namespace, no entity and no encoding but UTF-8. So on a page that changed,
+  only the pieces that are new need a look.
 """
 
 import hashlib
@@ -27,7 +28,6 @@ from typing import Final, TypeAlias, TypeVar
 from lxml import etree
 
 from syncd.core.people import Contact, ContactId, CustomValue, Person
-from syncd.ports import ReadContact
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  (lxml gives its element no public name)
 Value: TypeAlias = "str | int | Mapping[str, Value] | Sequence[tuple[str, Value]] | None"
@@ -204,7 +204,7 @@ class ContactPage:
 
     total: int
     count: int
-    contacts: tuple[ReadContact, ...]
+    contacts: tuple[Contact, ...]
 
 
 def read_page(body: bytes, fields: Fields = NO_FIELDS) -> ContactPage:
@@ -220,13 +220,7 @@ def read_page(body: bytes, fields: Fields = NO_FIELDS) -> ContactPage:
     try:
         root = _root(body)
     except BrokenContent:
-        # Bytes that were mended are no proof of anything later: no digests.
-        return _page_of(_root(_mended(body)), (), fields)
-    split = split_page(body)
-    return _page_of(root, split.digests if split else (), fields)
-
-
-def _page_of(root: Element, digests: Sequence[bytes], fields: Fields) -> ContactPage:
+        root = _root(_mended(body))
     found = _opened(root).findall("contacts")
     if len(found) != 1:
         raise BrokenReply("it holds no list of contacts")
@@ -234,21 +228,10 @@ def _page_of(root: Element, digests: Sequence[bytes], fields: Fields) -> Contact
     total, count = (found[0].get(name, "").strip() for name in ("totalCount", "count"))
     if not (_DIGITS(total) and _DIGITS(count)) or int(count) != len(elements):
         raise BrokenReply("its count is not that of its contacts")
-    contacts = [_contact(element, fields) for element in elements]
-    if None in contacts:
+    contacts = tuple(contact for each in elements if (contact := _contact(each, fields)))
+    if len(contacts) != len(elements):
         raise BrokenContent("a contact has no id")
-    return ContactPage(
-        int(total),
-        int(count),
-        tuple(
-            ReadContact(contact, digest)
-            for contact, digest in zip(
-                (contact for contact in contacts if contact),
-                digests or [b""] * len(contacts),
-                strict=True,
-            )
-        ),
-    )
+    return ContactPage(int(total), int(count), contacts)
 
 
 _READ: Final = ("id", "email", "name", "lastName", "isCompany")
@@ -260,28 +243,23 @@ def _contact(element: Element, fields: Fields) -> Contact | None:
     The patronymic stays in the first name. A company has its name in `name` alone; what
     stands in its `lastName` is not shown by Planfix either (assumed).
     """
-    number = email = name = last = company = ""
-    for child in element.iterchildren(*_READ):
-        match child.tag:
-            case "id":
-                number = number or (child.text or "").strip()
-            case "email":
-                email = email or child.text or ""
-            case "name":
-                name = name or child.text or ""
-            case "lastName":
-                last = last or child.text or ""
-            case "isCompany":
-                company = company or (child.text or "").strip()
+    # From the last on, so that the first of a name counts.
+    children = element.iterchildren(*_READ, reversed=True)
+    values = {child.tag: child.text or "" for child in children}
+    number = values.get("id", "").strip()
     if not _DIGITS(number) or not int(number):
         return None
-    if company.lower() in _TRUE:
-        last = ""
+    company = values.get("isCompany", "").strip().lower() in _TRUE
+    person = Person.of(
+        values.get("email", ""),
+        values.get("name", ""),
+        "" if company else values.get("lastName", ""),
+    )
     custom: tuple[CustomValue, ...] = ()
     if fields:
         every = map(_custom, element.findall("customData/customValue"))
         custom = tuple(value for value in every if value.field in fields)
-    return Contact(ContactId(int(number)), Person.of(email, name, last), custom)
+    return Contact(ContactId(int(number)), person, custom)
 
 
 _PROLOGUE: Final = re.compile(rb"\s*<\?xml\b[^>]*\?>")
@@ -319,14 +297,18 @@ _HEAD: Final = re.compile(
     rb"""\s*(?P<end>/?)>"""
 )
 _TAIL: Final = re.compile(rb"\s*</contacts\s*>\s*</response\s*>\s*")
-_BEGIN: Final = b"<contact>"
+_BEGIN: Final = re.compile(rb"\s*<contact>")
 _END: Final = b"</contact>"
+_ANY_END: Final = b"</contact"
 _GUESS: Final = re.compile(rb"<id>\s*([0-9]{1,18})\s*</id>")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPage:
-    """A page cut into one piece of bytes per contact; nothing in it has been parsed."""
+    """A page cut into pieces of bytes, each up to an end tag; nothing in it has been parsed.
+
+    That a piece is one contact is certain once `parse_pieces` took it, on whatever page.
+    """
 
     total: int
     pieces: Sequence[bytes]
@@ -348,35 +330,31 @@ def total_of(body: bytes) -> int | None:
 
 
 def split_page(body: bytes) -> SplitPage | None:
-    """Cut a page into pieces; None where that can't be proved to be right."""
+    """Cut a page into pieces; None where its head, its tail or its count is unusual."""
     head = _HEAD.match(body)
-    if head is None or head["end"] or _has(body, b"<!", 0) or _has(body, b"<?", head.end()):
+    if head is None or head["end"]:
         return None
-    *raw, tail = body[head.end() :].split(_END)
-    if len(raw) != int(head["count"] or head["count2"]) or not _TAIL.fullmatch(tail):
+    *pieces, tail = body[head.end() :].split(_END)
+    if len(pieces) != int(head["count"] or head["count2"]) or not _TAIL.fullmatch(tail):
         return None
-    # The tail's </contacts> is the one other end tag that may begin like this.
-    if body.count(b"</contact") != len(raw) + 1:
-        return None
-    pieces = [piece.lstrip(b" \t\r\n") + _END for piece in raw]
-    if [piece[: len(_BEGIN)] for piece in pieces].count(_BEGIN) != len(pieces):
-        return None
-    return SplitPage(
-        int(head["total"] or head["total2"]),
-        pieces,
-        [hashlib.sha256(piece).digest() for piece in pieces],
-    )
-
-
-def _has(body: bytes, mark: bytes, start: int) -> bool:
-    # One letter is found many times faster than two, and pages mostly have neither.
-    return body.find(mark[-1:], start) >= 0 and body.find(mark, start) >= 0
+    digests = [hashlib.sha256(piece).digest() for piece in pieces]
+    return SplitPage(int(head["total"] or head["total2"]), pieces, digests)
 
 
 def parse_pieces(pieces: Sequence[bytes], fields: Fields = NO_FIELDS) -> list[Contact] | None:
-    """Read pieces of a split page, in one go; None where one of them can't be read."""
+    """Read pieces of a split page, in one go; None where it isn't certain that each is a contact.
+
+    The proof is at the top of this file.
+    """
+    if not pieces:
+        return []
+    inside = b"".join([piece + _END for piece in pieces])
+    if b"<!" in inside or b"<?" in inside or inside.count(_ANY_END) != len(pieces):
+        return None
+    if not all(map(_BEGIN.match, pieces)):
+        return None
     try:
-        root = etree.fromstring(b"<pieces>" + b"".join(pieces) + b"</pieces>", _PARSER)
+        root = etree.fromstring(b"<pieces>" + inside + b"</pieces>", _PARSER)
     except etree.XMLSyntaxError:
         return None
     elements = list(root)
