@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from bench.planfix import Planfix
@@ -77,6 +76,6 @@ def touch(world: World) -> None:
     list_id = backend.ensure_list("Customers")
     person = next(iter(backend.read(list_id))).person
     for name in (f"{person.first}!", person.first):
-        changed = Entry(ContactId(0), replace(person, first=name))
+        changed = Entry(ContactId(0), person._replace(first=name))
         backend.upsert(list_id, [changed], known=True)
     backend.close()

@@ -38,8 +38,7 @@ class Capabilities:
     keeps_reference: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One person on the way to a list; `contact` is Planfix's id, 0 where there is none."""
 
     contact: ContactId
@@ -161,8 +160,7 @@ class SweepReport:
     unreadable: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPage:
+class ReadPage(NamedTuple):
     """A page off the wire; its digest is empty where its bytes must not look certain next time.
 
     `digests` are those of everyone on it, each once, by their ids, and empty like the page's;

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncd.app.apply import DAY, latches_of, stamp
@@ -279,7 +279,7 @@ def _usable(rows: Iterator[Row], fault_of: Callable[[str], str]) -> Iterator[Row
     """Yield rows; those whose address this list's service doesn't take say so."""
     for row in rows:
         fault = "" if row.fault or not row.now.key else fault_of(row.now.address)
-        yield replace(row, fault=fault) if fault else row
+        yield row._replace(fault=fault) if fault else row
 
 
 def _spread_latches(open_link: OpenLink, standing: dict[ContactId, Standing]) -> None:

@@ -5,7 +5,7 @@ halves of a pair, so the next run sees a contact that was changed and brings the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
@@ -136,11 +136,11 @@ def _put_back(done: Operation, field: Fields) -> Person:
     now, before = done.person, done.old
     match field:
         case Fields.FIRST:
-            return replace(now, first=before.first)
+            return now._replace(first=before.first)
         case Fields.LAST:
-            return replace(now, last=before.last)
+            return now._replace(last=before.last)
         case _:
-            return replace(now, address=before.address, key=before.key)
+            return now._replace(address=before.address, key=before.key)
 
 
 def _carry_out(world: World, run: str, link: LinkNumber) -> Iterator[Value]:

@@ -22,8 +22,7 @@ class State(StrEnum):
     DROPPED = "dropped"  # planned by a run that ended before; planned anew where still due
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One journaled operation; `batch` names those that were sent in one call."""
 
     id: int
@@ -31,8 +30,7 @@ class Entry:
     batch: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """What became of a journaled operation.
 
     `status` and `reference` are the member's; `contact` is the one that was made for it.

@@ -18,8 +18,7 @@ class Standing(StrEnum):
     MISSING = "missing"  # missed, and nothing proves that it is gone
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """What both halves last agreed on (the base), and what the store knows of the member."""
 
     base: Person
@@ -27,8 +26,7 @@ class Pair:
     reference: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One identity of a link that may need something: a contact, its pair, who stands in its way.
 
     `now` is what was last read (of an absent contact: the last that was seen); `fault` says
@@ -86,8 +84,7 @@ class Gone(NamedTuple):
     release: Release = Release.NO
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What a list showed otherwise than its pairs say.
 
     `contact` is the one whose member this is, None for a member without a pair; `member` is

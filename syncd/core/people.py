@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from syncd.core.address import AddressKey, clean, fault_of, key_of
 
@@ -32,8 +32,7 @@ class Names(StrEnum):
     ONE = "one"  # one text; never split back into two
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """The values that both sides hold of one person.
 
     `address` is as its owner wrote it, `key` what it is compared by.
@@ -72,8 +71,7 @@ class CustomValue:
         return value in {self.value, self.text}
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(NamedTuple):
     """A person or company as Planfix's contact list gives it; `id` is the XML API's.
 
     `custom` holds the custom fields that were asked for.
@@ -84,8 +82,7 @@ class Contact:
     custom: tuple[CustomValue, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A record of a mailing list; `reference` is the list's own, opaque.
 
     `since` is when the member took up this status (ISO 8601 in UTC, to the microsecond), empty

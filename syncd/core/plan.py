@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.people import ContactId, MemberStatus, Person
@@ -64,8 +64,7 @@ FIELD_NAMES: Final = {
 """What people call the fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One write on one side, with its cause.
 
     `contact` 0 stands for a member of whom no contact is known. `person` is what the side
@@ -196,8 +195,7 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(NamedTuple):
     """The outcome of one item; `message` is for people and holds no address.
 
     `reference` is the member's, `contact` the one that was made in Planfix.

@@ -1,6 +1,6 @@
 """Three ways for one pair: what was agreed on, what each side has now → what each shall have."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from syncd.core.address import fault_of
 from syncd.core.link import Conflict, Direction
@@ -99,7 +99,7 @@ def merge(row: Row, base: Person, policy: Policy) -> Merged:
         sides.append(Person(address, keys[address], first, last))
     on_list, in_planfix = sides
     if wordless and in_planfix.key == base.key:
-        in_planfix = replace(in_planfix, address=now.address, key=now.key)
+        in_planfix = in_planfix._replace(address=now.address, key=now.key)
     return Merged(on_list, in_planfix, conflicts)
 
 

@@ -7,7 +7,7 @@ with a latched address is held as a whole.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from syncd.core.address import NO_KEY, AddressKey
@@ -94,7 +94,7 @@ def join(row: Row, policy: Policy, *, after: ContactId | None = None) -> Iterato
         loses = names_lost(seen.person, now)
         yield Operation(Op.UPDATE, row.contact, now, _ADOPTED, loses=loses, after=after)
     else:
-        base = replace(now, first=seen.person.first, last=seen.person.last)
+        base = now._replace(first=seen.person.first, last=seen.person.last)
         yield Pairing(row.contact, base, MemberStatus.ACTIVE, seen.reference, _ADOPTED)
 
 

@@ -1,7 +1,6 @@
 """A list as it was read × its pairs: who is otherwise than the store knows."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from syncd.core.pairs import Known, Sighting
 from syncd.core.people import ContactId, Member, MemberStatus, Names, Person
@@ -57,7 +56,7 @@ def reported(reports: Iterable[tuple[Reported, Known | None]], names: Names) -> 
     for report, pair in reports:
         member = report.member
         if member.status.on_list:
-            member = replace(member, since="")
+            member = member._replace(since="")
         told = report.joined or not member.status.on_list
         if pair is None or pair.contact in met:
             if told:
@@ -70,7 +69,7 @@ def reported(reports: Iterable[tuple[Reported, Known | None]], names: Names) -> 
         if member.person.key == pair.key:
             seen = _otherwise(pair, member, names)
             if seen is None and report.joined:  # they may have left in between
-                seen = replace(member, person=_base(pair))
+                seen = member._replace(person=_base(pair))
         if seen is not None:
             yield Sighting(member.person.key, pair.contact, seen)
 

@@ -467,6 +467,8 @@ def _quarantine(
             "SELECT contact, key, planfix, attempts FROM quarantine WHERE link = ?", (link,)
         )
     }
+    if not failures and not any(e.state is State.FAILED for e in ended):
+        return
     for e in ended:
         operation = e.entry.operation
         who = subject(operation)

@@ -6,7 +6,6 @@ is documented, instead of being skipped.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
@@ -95,7 +94,7 @@ def entry(number: int, address: str = "", first: str = "Анна", last: str = "
 def as_read(person: Person, names: Names) -> Person:
     """Return a person as a list reads back that holds names so."""
     if names is Names.ONE:
-        return replace(person, first=f"{person.first} {person.last}", last="")
+        return person._replace(first=f"{person.first} {person.last}", last="")
     return person
 
 

@@ -413,7 +413,7 @@ def test_a_member_at_a_latched_address_becomes_no_contact() -> None:
 
 
 def test_who_seems_to_be_back_with_too_many_others_waits_for_a_person() -> None:
-    back = replace(seen(None, ANNA), returns=True)
+    back = seen(None, ANNA)._replace(returns=True)
     latched = latches(addresses=[ANNA.address])
 
     assert told(strangers([back], latched, CREATES)) == "ask: returned"

@@ -1,7 +1,7 @@
 """A small world to reconcile: people in Planfix, a strict list, and the pairs between them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from syncd.core.address import AddressKey, fault_of
 from syncd.core.pairs import NewLatch, Pair, Row, Sighting, Standing
@@ -101,7 +101,7 @@ class World:
     def block(self, address: str) -> None:
         member = self.members[person(address).key]
         member.status = BLOCKED
-        self.pairs[member.owner] = replace(self.pairs[member.owner], status=BLOCKED)
+        self.pairs[member.owner] = self.pairs[member.owner]._replace(status=BLOCKED)
 
     # What the store answers.
 

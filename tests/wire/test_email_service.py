@@ -291,6 +291,7 @@ CONTACTS = st.builds(
     Contact,
     st.integers(0, 2**63 - 1).map(ContactId),
     st.builds(Person.of, st.text(max_size=30), NAMES, NAMES),
+    st.just(()),  # the protocol has no custom fields
 )
 
 
