@@ -26,6 +26,9 @@ _PRAGMAS: Final = (
     "PRAGMA busy_timeout = 30000",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -5000",
+    # A first fill touches the whole of its indices with each batch: they are written home less
+    # often than SQLite would.
+    "PRAGMA wal_autocheckpoint = 5000",
     "PRAGMA temp_store = FILE",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA secure_delete = ON",  # what `forget` erases is no longer in the file

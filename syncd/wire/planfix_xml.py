@@ -8,14 +8,13 @@ it into one piece of bytes per contact without parsing, so that what was seen be
 told by its digest, and `parse_pieces` reads the rest. The second way gives what the first
 would, or declines:
 
-- Head and tail match to the letter, and no piece that is read holds a comment, CDATA, DOCTYPE
-  or processing instruction. So `<` begins a tag wherever it stands.
-- Every end tag of a contact is exactly `</contact>` and ends a piece; every piece begins with
-  `<contact>`. So a piece has one end tag and at least one start tag of a contact.
-- In a well-formed run of pieces each start tag has its end tag, hence a piece has exactly one
-  of both, and its end closes its beginning: each piece is one element, whole by itself.
-- A piece whose bytes were once read in such a run is all that wherever it stands, since head
-  and tail bring no namespace, no entity and no encoding but UTF-8. So on a page that changed,
+- Head and tail match to the letter: no namespace, no entity, and no encoding but UTF-8.
+- Each piece that is read begins with `<contact>`, and the bytes that end it are the only ones in
+  it that look like the end tag of a contact.
+- So many pieces are read as so many contacts side by side. Hence each of those ends is one, and
+  stands in no comment or CDATA; and none is of a contact inside another. So each piece is one
+  contact, whole by itself.
+- A piece whose bytes were once read so is that wherever it stands. So on a page that changed,
   only the pieces that are new need a look.
 """
 
@@ -349,9 +348,7 @@ def parse_pieces(pieces: Sequence[bytes], fields: Fields = NO_FIELDS) -> list[Co
     if not pieces:
         return []
     inside = b"".join([piece + _END for piece in pieces])
-    if b"<!" in inside or b"<?" in inside or inside.count(_ANY_END) != len(pieces):
-        return None
-    if not all(map(_BEGIN.match, pieces)):
+    if inside.count(_ANY_END) != len(pieces) or not all(map(_BEGIN.match, pieces)):
         return None
     try:
         root = etree.fromstring(b"<pieces>" + inside + b"</pieces>", _PARSER)

@@ -281,7 +281,8 @@ class TestFastPath:
             b"<contact><id>x</id></contact>",
             b"<contact><id>1</id></contact><contact><id>2</id></contact>",
             b"<contact><id>1</id></contact ><contact><id>2</id></contact>",
-            b"<contact><id>1</id><!-- --></contact>",
+            b"<contact><id>1</id></contact><!-- -->",
+            b"<contact><id>1</id><!-- </contact> -->",
             b"<other><id>1</id></other>",
         ],
     )
