@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from bench.figures import Figure
 from bench.planfix import PAGE, Planfix, planfix
 from bench.receiver import TOKEN, receiver
-from bench.world import timed_run, touch, world_in
+from bench.world import forget_comparison, timed_run, world_in
 from syncd.app.world import World
 
 
@@ -25,7 +25,7 @@ def figures(contacts: int, rounds: int) -> list[Figure]:
             quiet = [_beside(side, world) for _ in range(rounds)]
             together = [_changed(side, world, spread=False) for _ in range(rounds)]
             spread = [_changed(side, world, spread=True) for _ in range(rounds)]
-            read = [_read_again(side, world) for _ in range(rounds)]
+            read = [_read_whole(side, world) for _ in range(rounds)]
             calls, lines, pages = _counts(side, world)
         unread = _unread(side, Path(folder) / "unread", rounds)
         opening = [_opening(side, place) for _ in range(3)]
@@ -35,7 +35,7 @@ def figures(contacts: int, rounds: int) -> list[Figure]:
         Figure("log lines of it", pages + 5, [lines]),
         Figure(f"CPU of a run without changes / parsing, {of}", 0.6, quiet),
         Figure("the same, where the list can't be read", 0.6, unread),
-        Figure("the same, where the list must be read again", None, read),
+        Figure("the same, where the list must be read whole", None, read),
         Figure(f"CPU of a run with 1 % changed, side by side / parsing, {of}", 0.8, together),
         Figure(f"CPU of a run with 1 % changed, one a page / parsing, {of}", 0.8, spread),
         Figure(f"CPU of the first run / parsing, {of}", 3.2, firsts),
@@ -70,8 +70,8 @@ def _changed(side: Planfix, world: World, *, spread: bool) -> float:
     return _beside(side, world)
 
 
-def _read_again(side: Planfix, world: World) -> float:
-    touch(world)
+def _read_whole(side: Planfix, world: World) -> float:
+    forget_comparison(world)
     return _beside(side, world)
 
 
