@@ -85,7 +85,7 @@ class Intake:
             if self._ended:
                 raise _goes_elsewhere()
             if not self._waiting:
-                loop.call_soon(self._write_here)
+                loop.call_soon(self._write_here, 1)
             self._waiting.append(waiting)
         return await waiting.answer
 
@@ -103,9 +103,16 @@ class Intake:
             raise outcome
         return outcome
 
-    def _write_here(self) -> None:
-        """Write what waits, in the loop of who waits; in a thread what can't be written at once."""
+    def _write_here(self, known: int) -> None:
+        """Write what waits, in the loop of who waits; in a thread what can't be written at once.
+
+        While more is there than was `known` a turn of the loop before, the next turn is waited
+        for. That has an end, since whoever waits for an answer sends nothing.
+        """
         loop = asyncio.get_running_loop()
+        if (now := len(self._waiting)) > known:
+            loop.call_soon(self._write_here, now)
+            return
         if self._writing.acquire(blocking=False):
             batch = self._next()
             try:

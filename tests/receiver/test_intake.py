@@ -100,6 +100,22 @@ def test_what_comes_at_once_is_one_commit(intake: Intake, path: Path, stored: li
     assert stored == ["news"]
 
 
+def test_while_more_keep_coming_they_are_waited_for(
+    intake: Intake, path: Path, stored: list[str]
+) -> None:
+    async def push() -> None:
+        waiting = [asyncio.create_task(intake.take(Create(name))) for name in "ab"]
+        for name in "cde":  # one more in each turn of the loop
+            await asyncio.sleep(0)
+            waiting.append(asyncio.create_task(intake.take(Create(name))))
+        await asyncio.gather(*waiting)
+
+    asyncio.run(push())
+
+    assert lists(path) == ["a", "b", "c", "d", "e"]
+    assert stored == ["news"]
+
+
 def test_while_another_writes_the_loop_goes_on_and_what_comes_waits(
     intake: Intake, path: Path
 ) -> None:
