@@ -10,7 +10,7 @@ from typing import Any
 from syncd.app.world import World
 from syncd.core.link import Direction, Link, NewSubscribers, Vanished
 from syncd.core.people import ContactId, Member, MemberStatus
-from syncd.core.report import Failure
+from syncd.core.report import Failure, Outcome, in_step
 from syncd.errors import SyncdError, UsageError
 from syncd.ports import ListId, MemberSide
 
@@ -194,15 +194,13 @@ def _link_status(world: World, link: Link) -> dict[str, Any]:
         f" to see who: syncd lists members {link.name}"
         for why, count in strangers.items()
     ]
-    quiet = not (found.get("withheld") or found.get("held") or found.get("quarantined"))
+    waits = {count: found.get(count, 0) for count in ("withheld", "held", "quarantined")}
     return {
         "link": link.name,
         "list": link.list_name or str(link.list_id),
-        "in_step": found.get("outcome") == "ok" and quiet,
+        "in_step": bool(found) and in_step(Outcome(found["outcome"]), **waits),
         "pairs": store.pairs.count(number) if number is not None else 0,
-        "withheld": found.get("withheld", 0),
-        "held": found.get("held", 0),
-        "quarantined": found.get("quarantined", 0),
+        **waits,
         "latched": store.consent.count(number) if number is not None else 0,
         "last_run": _brief(document),
         "reasons": reasons,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.core.plan import Finding, Guard, Op
-from syncd.core.report import Outcome
+from syncd.core.report import Outcome, in_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +106,9 @@ class LinkOverview:
     def in_step(self) -> bool:
         """Whether the last run left nothing to do and nobody waiting."""
         last = self.last
-        if last is None or last.outcome is not Outcome.OK:
-            return False
-        return not (last.withheld or last.held or last.quarantined)
+        return last is not None and in_step(
+            last.outcome, withheld=last.withheld, held=last.held, quarantined=last.quarantined
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,11 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+def in_step(outcome: Outcome, *, withheld: int, held: int, quarantined: int) -> bool:
+    """Whether a link's run left nothing to do and nobody waiting."""
+    return outcome is Outcome.OK and not (withheld or held or quarantined)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What stopped a link or a run."""
