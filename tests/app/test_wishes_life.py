@@ -313,10 +313,15 @@ class Wishes(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def somebody_is_forgotten(self, number: int) -> None:
+        """Who vanished since the last run was known by their pair alone, which goes with it."""
         left = sorted(self.out)
         assume(left)
+        address = left[number % len(left)]
+        if address not in self.people.gone() and not self.latches().holds_key(address):
+            self.out.remove(address)
+            self.left -= self.behind(address)
         with suppress(UsageError):
-            decisions.forget(self.world, left[number % len(left)])
+            decisions.forget(self.world, address)
 
     @rule()
     def the_link_is_rebased(self) -> None:
