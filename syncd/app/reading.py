@@ -47,9 +47,13 @@ def read_list(
         compare(store.pairs.known(number), members, backend.capabilities.names), _FEW
     )
     store.sightings.replace(number, differences, follows=follows)
-    # An empty list is read in no time; and where it is about to be filled, notes would be many.
-    if edition and members.count and differences.all is not None:
+    if not edition:
+        return members.count
+    # An empty list is read in no time, and may be about to be filled: notes would be many.
+    if members.count and differences.all is not None:
         store.comparisons.keep(number, edition, members.count, differences.all)
+    else:
+        store.comparisons.drop(number)
     return members.count
 
 

@@ -69,6 +69,12 @@ class Comparisons:
         with self._database.transaction() as raw:
             _keep(raw, link, _UNDER_WAY, Compared(edition, members, tuple(differences)))
 
+    def drop(self, link: LinkNumber) -> None:
+        """Remember nothing, and note no pair that is written, until the next comparison begins."""
+        with self._database.transaction() as raw:
+            raw.execute("DELETE FROM compared WHERE link = ?", (link,))
+            raw.execute("DELETE FROM rewritten WHERE link = ?", (link,))
+
     def renew(self, link: LinkNumber, before: Compared, now: Compared) -> None:
         """Put in the place of a comparison what it comes to since what was rewritten then."""
         with self._database.transaction() as raw:

@@ -122,6 +122,18 @@ def test_what_was_compared_again_is_no_longer_noted(
     assert now.rewritten == {key_of(A)}
 
 
+def test_where_no_comparison_is_kept_nothing_is_noted(
+    store: Store, link: LinkNumber, snapshot: Snapshot
+) -> None:
+    store.comparisons.begin(link)
+    store.comparisons.drop(link)
+
+    add(store, link, snapshot)
+
+    assert store.comparisons.last(link, 10) is None
+    assert store._database.rows("SELECT * FROM rewritten") == []
+
+
 @pytest.mark.parametrize("under_way", [False, True])
 def test_whoever_is_forgotten_takes_all_comparisons_along(
     store: Store, link: LinkNumber, snapshot: Snapshot, *, under_way: bool

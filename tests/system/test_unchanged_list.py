@@ -50,6 +50,17 @@ def latched(scene: Scene, name: str) -> bool:
     return bool(found == ("unsubscribed",))
 
 
+def test_of_a_first_run_no_pair_is_noted(make_scene: MakeScene) -> None:
+    scene = make_scene(links=[link("customers", backend="own")])
+    scene.planfix.add(name="Anna", email="anna@example.com")
+
+    scene.run()
+
+    with closing(sqlite3.connect(scene.store)) as db:
+        assert db.execute("SELECT COUNT(*) FROM pair").fetchone() == (1,)
+        assert db.execute("SELECT COUNT(*) FROM rewritten").fetchone() == (0,)
+
+
 def test_a_list_that_did_not_change_is_not_read_again(scene: Scene) -> None:
     hide_a_member(scene, "anna")
 
