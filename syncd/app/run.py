@@ -44,7 +44,11 @@ def run_once(
     with structlog.contextvars.bound_contextvars(run=report.run):
         try:
             with world.store.lock():
-                world.store.runs.begin(report.run, trigger=trigger, dry_run=dry_run, at=stamp())
+                while not world.store.runs.begin(
+                    report.run, trigger=trigger, dry_run=dry_run, at=stamp()
+                ):  # a run of this very second has the same four digits
+                    report.run = new_run_id()
+                    structlog.contextvars.bind_contextvars(run=report.run)
                 by_target = sorted(chosen, key=lambda link: link.selection.target)
                 for _, group in groupby(by_target, key=lambda link: link.selection.target):
                     report.links += _run_selection(world, tuple(group), report, stop)

@@ -29,14 +29,15 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, run: str, *, trigger: str, dry_run: bool, at: str) -> None:
-        """Remember that a run has begun."""
+    def begin(self, run: str, *, trigger: str, dry_run: bool, at: str) -> bool:
+        """Remember that a run has begun; False, and nothing, where one has this name already."""
         with self._database.transaction() as raw:
-            raw.execute(
+            begun = raw.execute(
                 "INSERT INTO run (id, trigger, dry_run, started, document)"
-                " VALUES (?, ?, ?, ?, '{}')",
+                " VALUES (?, ?, ?, ?, '{}') ON CONFLICT DO NOTHING",
                 (run, trigger, dry_run, at),
             )
+            return begun.rowcount == 1
 
     def end(self, report: RunReport, *, at: str) -> None:
         """Remember how a run ended, without the addresses of a dry run's plan."""

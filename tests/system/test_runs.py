@@ -3,8 +3,12 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tests.fakes.email_service import Fault
 from tests.scene import Scene, applied, counts, link, planned
+
+FIRST, SECOND = "20261123T221530Z-7f3a", "20261123T221530Z-0b1c"
 
 
 def test_a_first_run_of_many_imports_them_in_batches_of_at_most_500(scene: Scene) -> None:
@@ -125,6 +129,18 @@ def test_the_next_contact_with_the_same_address_takes_over(scene: Scene) -> None
 
     assert applied(report.links[0]) == {"update": 1}
     assert scene.members() == {"office@example.com": ("Boris", "")}
+
+
+def test_two_runs_of_one_second_have_two_names(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter([FIRST, FIRST, FIRST, SECOND])
+    monkeypatch.setattr("syncd.app.run.new_run_id", lambda: next(names))
+
+    first, second = scene.run(), scene.run()
+
+    assert (first.exit_code, first.run) == (0, FIRST)
+    assert (second.exit_code, second.run) == (0, SECOND)
 
 
 def test_the_run_document_is_what_was_promised(scene: Scene) -> None:
