@@ -29,11 +29,12 @@ COLUMNS: Final = (
 )
 
 # Members who moved: no longer at their pair's address, or somebody else is there, and met at
-# another under the reference they had; with whose pair that other address is, if any.
+# another under the reference they had; with whose pair that other address is, if any. Joined in
+# this order, since SQLite would walk all pairs for the few sightings.
 _MOVED: Final = """
 SELECT here.number, found.number, p.contact, found.contact
-  FROM temp.sighting here JOIN pair p ON p.link = ? AND p.contact = here.contact
-  JOIN temp.sighting found ON found.reference = p.reference AND found.number <> here.number
+  FROM temp.sighting here CROSS JOIN pair p ON p.link = ? AND p.contact = here.contact
+  CROSS JOIN temp.sighting found ON found.reference = p.reference AND found.number <> here.number
  WHERE p.reference <> '' AND here.reference <> p.reference
 """
 
@@ -46,7 +47,8 @@ SELECT s.number, {COLUMNS}, p.address, p.key, p.first, p.last, p.status, p.refer
 
 _STRANGERS: Final = f"""
 SELECT {COLUMNS} FROM temp.sighting s WHERE s.contact IS NULL AND NOT EXISTS
-   (SELECT 1 FROM contact c WHERE c.selection = ? AND c.key = s.key AND c.page IS NOT NULL)
+   (SELECT 1 FROM contact c INDEXED BY contact_key
+     WHERE c.selection = ? AND c.key = s.key AND c.page IS NOT NULL)
  ORDER BY s.key
 """
 

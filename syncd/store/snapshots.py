@@ -227,7 +227,8 @@ class Snapshot:
         """Erase contacts that no page shows and no link is paired with."""
         with self._database.transaction() as raw:
             raw.execute(
-                f"DELETE FROM contact WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
+                "DELETE FROM contact INDEXED BY contact_absent"
+                f" WHERE selection = ? AND page IS NULL AND {UNPAIRED}",
                 (self.id,),
             )
             if self._fields:

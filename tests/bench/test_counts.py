@@ -1,15 +1,19 @@
 """The bars of docs/benchmarks.md that are exact counts; those that are times are measured."""
 
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from syncd import logs
+from syncd.app.run import run_once
 from syncd.core.plan import Op
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.fakes.email_service import EmailService
-from tests.scene import Scene
+from tests.scene import Scene, link
+
+MakeScene = Callable[..., Scene]
 
 
 def fill(planfix: SimulatedPlanfix, numbers: Iterable[int]) -> dict[int, int]:
@@ -46,6 +50,28 @@ def test_a_run_without_changes_asks_planfix_for_nothing_but_pages(scene: Scene) 
 
     asked = [request.method for request in scene.planfix.requests[before:]]
     assert asked == ["contact.getList"] * 2
+
+
+def test_a_run_without_changes_walks_contacts_and_pairs_once(make_scene: MakeScene) -> None:
+    scene = make_scene(links=[link("customers", backend="own")])
+    fill(scene.planfix, range(20))
+    scene.run()
+    scene.run()
+    asked: list[str] = []
+    with scene.world() as world:
+        raw = world.store._database.raw
+        raw.set_trace_callback(asked.append)
+        run_once(world)
+        raw.set_trace_callback(None)
+        walks = [
+            step
+            for statement in asked
+            if statement.lstrip().startswith(("SELECT", "DELETE", "UPDATE"))
+            for *_, step in raw.execute(f"EXPLAIN QUERY PLAN {statement}")
+            if re.search(r"\b(c|p|contact|pair)\b( USING PRIMARY KEY \(\w+=\?\))?$", step)
+        ]
+
+    assert walks == ["SEARCH c USING PRIMARY KEY (selection=?)"]
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
