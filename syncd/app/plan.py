@@ -57,7 +57,7 @@ def plan_link(
     pairs = store.pairs.count(number)
     removed_lately = store.journal.removed_since(number, stamp(-DAY))
     limit = link.limits.allowance(pairs)
-    policy = _policy(open_link)
+    policy = _policy(open_link, certified=sweep.certified)
     heed_field(open_link)
     seen = observe(
         open_link,
@@ -100,7 +100,7 @@ def plan_link(
     return plan
 
 
-def _policy(open_link: OpenLink) -> Policy:
+def _policy(open_link: OpenLink, *, certified: bool) -> Policy:
     link = open_link.link
     return Policy(
         direction=link.direction,
@@ -109,6 +109,7 @@ def _policy(open_link: OpenLink) -> Policy:
         creates=link.new_subscribers is NewSubscribers.CREATE,
         names=open_link.backend.capabilities.names,
         first_run=not open_link.store.links.has_run(open_link.number),
+        certified=certified,
     )
 
 

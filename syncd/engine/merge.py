@@ -14,7 +14,9 @@ class Policy:
     """What a link's config, its backend and its past say about settling differences.
 
     `restore`: who vanished from the list is put back. `creates`: new subscribers become
-    contacts. `first_run`: nothing is written to Planfix yet.
+    contacts. `first_run`: nothing is written to Planfix yet. `certified`: Planfix's contacts were
+    read whole; else somebody unread may have the address that another gives up, so that nobody
+    is removed.
     """
 
     direction: Direction = Direction.TO_LIST
@@ -23,6 +25,7 @@ class Policy:
     creates: bool = False
     names: Names = Names.FIRST_LAST
     first_run: bool = False
+    certified: bool = True
 
     @property
     def writes_list(self) -> bool:

@@ -22,6 +22,7 @@ from syncd.engine.table import Action
 _WAITS = "the address belongs to another contact, which waits itself"
 _LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
 _UNPROVED = "not read, and nothing proves it gone"
+_UNCERTIFIED = "nobody is removed before a reading is certified"
 _ADOPTED = "on the list already"
 _PUT_BACK = "Planfix's address put on the list"
 _THERE_ALREADY = "moved to an address that is on the list already, which is theirs from now on"
@@ -215,7 +216,8 @@ class _Exchange:
             return
         if t.action is Action.RENAME and row.taken and wanted.key == row.now.key:
             loses = Loses.OLD_ADDRESS
-            yield Operation(Op.REMOVE, row.contact, row.member, _THERE_ALREADY, loses=loses)
+            removal = Operation(Op.REMOVE, row.contact, row.member, _THERE_ALREADY, loses=loses)
+            yield removal if self._policy.certified else Held(row.contact, _UNCERTIFIED)
             return
         if row.sighting is not None and row.sighting.member is None:
             why = "gone from the list, and put back as the link's config says"
@@ -252,6 +254,9 @@ class _Exchange:
         """Remove a member, unless a newcomer has its address: then it stays, as theirs."""
         heir = self._winner_of.get(t.member_key)
         if heir is None or heir.row.pair is not None:
+            if not self._policy.certified:
+                yield Held(t.row.contact, _UNCERTIFIED)
+                return
             self._freed[t.row.contact] = Freed.BY_REMOVAL
             yield removal
         elif Loses.UNASKED in removal.loses:

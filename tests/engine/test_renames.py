@@ -2,11 +2,13 @@
 
 import pytest
 
-from syncd.core.pairs import Standing
+from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId
 from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Suppressed
+from syncd.engine.merge import Policy
 from syncd.engine.reconcile import reconcile
-from tests.engine.world import World, acts, held, latches, person, row
+from tests.engine.told import told
+from tests.engine.world import NO_LATCHES, World, acts, held, latches, person, row
 
 A, B, C, D = (f"{name}@example.com" for name in "abcd")
 NEW = "new@example.com"
@@ -226,6 +228,36 @@ def test_who_moves_behind_an_owner_nobody_asked_about_waits_for_the_removal() ->
     assert isinstance(second, Operation)
     assert (first.op, first.loses) == (Op.REMOVE, Loses.UNASKED)
     assert (second.op, second.after) == (Op.RENAME, 1)
+
+
+UNCERTIFIED = Policy(certified=False)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(1, "", A)],  # emptied
+        [row(1, NEW, A, holder=2)],  # behind one who keeps that address
+        [row(1, NEW, A)._replace(taken=True)],  # to a member whose contact nobody knows
+    ],
+    ids=["emptied", "shadow", "there already"],
+)
+def test_nobody_is_removed_by_a_reading_that_is_not_certified(rows: list[Row]) -> None:
+    assert told(reconcile(rows, NO_LATCHES)).startswith("remove")
+    assert told(reconcile(rows, NO_LATCHES, UNCERTIFIED)) == "hold"
+
+
+def test_who_wants_an_address_that_is_not_given_up_yet_waits() -> None:
+    rows = [row(1, "", A), row(2, A, B, holder=1)]
+
+    assert told(reconcile(rows, NO_LATCHES)) == "remove com; rename com→com"
+    assert told(reconcile(rows, NO_LATCHES, UNCERTIFIED)) == "hold; hold"
+
+
+def test_a_reading_that_is_not_certified_shows_well_enough_who_took_over() -> None:
+    rows = [row(1, "", A), row(2, A, holder=1)]
+
+    assert told(reconcile(rows, NO_LATCHES, UNCERTIFIED)) == "repoint 1→2"
 
 
 @pytest.mark.parametrize("latched", [1, 2, 3])

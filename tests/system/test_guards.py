@@ -128,6 +128,25 @@ def test_a_contact_that_only_left_the_filter_is_missed_twice_before_it_goes(
     assert [r.text("pageSize") for r in asked if r.method == "contact.getList"] == ["100", "97"]
 
 
+def test_an_address_that_went_to_somebody_unread_stays_on_the_list(scene: Scene) -> None:
+    ids = crowd(scene, 250)
+    scene.planfix.edit(ids[0], email="")
+    scene.planfix.edit(ids[-1], email="a0@example.com")
+    scene.planfix.faults.short_page(page=3)
+
+    report = scene.run()
+
+    assert (report.exit_code, report.links[0].certified) == (1, False)
+    assert applied(report.links[0]) == {}
+    assert "a0@example.com" in scene.members()
+
+    scene.planfix.faults.clear()
+    scene.run()
+
+    assert "a0@example.com" in scene.members()
+    assert "a249@example.com" not in scene.members()
+
+
 def test_a_contact_that_the_second_sweep_shows_stays(scene: Scene) -> None:
     ids = crowd(scene, 150)
     lost = ids[-1]
