@@ -25,7 +25,7 @@ from syncd.engine.reconcile import steps, strangers
 from syncd.ports import ListId, SweepReport
 
 if TYPE_CHECKING:
-    from syncd.store.journal import Draft
+    from syncd.store.draft import Draft
 
 
 @dataclass

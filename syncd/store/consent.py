@@ -15,7 +15,7 @@ from syncd.core.people import ContactId, Person
 from syncd.core.plan import Operation
 from syncd.store import events
 from syncd.store.database import Database
-from syncd.store.journal import Draft
+from syncd.store.draft import Draft
 from syncd.store.snapshots import read_anew
 
 _HASH_BYTES: Final = 16

@@ -6,13 +6,11 @@ The journal is the audit too: an operation that has ended stays as its story.
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from syncd.core.address import AddressKey
-from syncd.core.events import Event, What
 from syncd.core.journal import (
     Ended,
     Entry,
@@ -24,174 +22,38 @@ from syncd.core.journal import (
     subject,
 )
 from syncd.core.link import LinkNumber
-from syncd.core.pairs import Row, Standing
-from syncd.core.people import ContactId, MemberStatus, Person
+from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import (
     TO_PLANFIX,
-    End,
     Fields,
     Held,
     Loses,
     Op,
     Operation,
-    Pairing,
-    Repoint,
 )
-from syncd.store import events, pairs
+from syncd.store import pairs
 from syncd.store.database import Database
+from syncd.store.draft import Draft
+from syncd.store.operations import (
+    CHUNK,
+    FOR_PLANFIX,
+    HOLD,
+    OPEN,
+    PLANNED,
+    READ,
+    SUBJECT,
+    entry_of,
+)
 
-_COLUMNS: Final = (
-    "run, link, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
-    " approved, state, error, at, old_first, old_last, settles, resubscribes"
-)
-_INSERT: Final = f"INSERT INTO operation ({_COLUMNS}) VALUES ({','.join('?' * 21)})"
-READ: Final = (
-    "SELECT id, contact, op, address, key, first, last, old_address, old_key, loses, after, why,"
-    " batch, old_first, old_last, settles, resubscribes FROM operation"
-)
-"""What `entry_of` takes."""
-_FOR_PLANFIX: Final = "op IN ('planfix_update', 'planfix_create', 'consent')"
-_HOLD: Final = (
-    "INSERT INTO held (link, contact, key, why, until) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (link, contact, key) DO NOTHING"
-)
-_SUBJECT: Final = "link = ? AND contact = ? AND key = ? AND planfix = ?"
 _AMONG: Final = "(SELECT value FROM json_each(?))"
-_CHUNK: Final = 500
 _WITHHELD_RUNS: Final = 3
 _KEPT: Final = frozenset({Op.ADD, Op.UPDATE, Op.RENAME})
-_ALL_FIELDS: Final = int(Fields.ALL)
-# The index of what is still open serves no other text than its own.
-_OPEN: Final = "state IN ('planned', 'sent')"
-_PLANNED: Final = f"{_OPEN} AND state = 'planned'"
-
-
 _SEEN: Final = f"loses & {int(Loses.VANISHED | Loses.RETURNED)}"
 _ANY_WITHHELD: Final = "SELECT 1 FROM operation WHERE link = ? AND state = 'withheld' LIMIT 1"
 _USED: Final = (
     "UPDATE operation SET state = 'dropped' WHERE link = ? AND state = 'withheld' AND contact = ?"
     f" AND op = ? AND key = ? AND first = ? AND last = ? AND old_key = ? AND {_SEEN} = ?"
 )
-
-
-class Draft:
-    """The plan of one link while it is being made: one transaction, kept or thrown away."""
-
-    def __init__(
-        self, raw: sqlite3.Connection, link: LinkNumber, selection: int, *, run: str, at: str
-    ) -> None:
-        self._raw = raw
-        self._link = link
-        self._selection = selection
-        self._run = run
-        self._at = at
-
-    def rows(self, standing: Mapping[ContactId, Standing]) -> Iterator[Row]:
-        """Yield every row of the link that may need something."""
-        return pairs.different(self._raw, self._link, self._selection, standing)
-
-    def write(self, operations: Iterable[tuple[Operation, bool]]) -> None:
-        """Journal operations in the order they are to be done; each with whether approved."""
-        lines = (
-            (
-                self._run, self._link, op.contact, op.op.value, op.person.address, op.person.key,
-                op.person.first, op.person.last, op.old_address, op.old_key, int(op.loses),
-                op.after, op.why, approved, "planned", "", self._at, op.old_first, op.old_last,
-                int(op.settles), op.resubscribes,
-            )
-            for op, approved in operations
-        )  # fmt: skip
-        while chunk := list(islice(lines, _CHUNK)):
-            self._raw.executemany(_INSERT, chunk)
-
-    def repoint(self, steps: list[Repoint | End]) -> None:
-        """Carry out what needs no call."""
-        pairs.repoint(self._raw, self._link, steps)
-
-    def pair(self, pairings: list[Pairing]) -> None:
-        """Remember pairs that agree already."""
-        pairs.agree(self._raw, self._link, pairings)
-
-    def tell(self, seen: list[Event]) -> None:
-        """Keep what was seen of people."""
-        events.tell(self._raw, self._link, seen, run=self._run, at=self._at)
-
-    def met(self, latch: int) -> None:
-        """Remember up to which latch of the account this link's pairs were searched."""
-        if latch:
-            self._raw.execute("UPDATE link SET latch_met = ? WHERE id = ?", (latch, self._link))
-
-    def hold(self, held: list[Held]) -> None:
-        """Remember who waits, and why; those of the run before are forgotten."""
-        known = set(
-            self._raw.execute("SELECT contact, key, why FROM held WHERE link = ?", (self._link,))
-        )
-        self.tell(
-            [
-                Event(What.HELD, waiting.contact, waiting.key, f"{self._at} {waiting.why}")
-                for waiting in held
-                if (waiting.contact, waiting.key, waiting.why) not in known
-            ]
-        )
-        self._raw.execute("DELETE FROM held WHERE link = ?", (self._link,))
-        self._raw.executemany(
-            _HOLD,
-            [
-                (self._link, waiting.contact, waiting.key, waiting.why, waiting.until)
-                for waiting in held
-            ],
-        )
-
-    def free(self, subjects: Iterable[Subject]) -> None:
-        """End the quarantine of those of whom nothing is wanted any more."""
-        self._raw.executemany(
-            f"DELETE FROM quarantine WHERE {_SUBJECT}",
-            [(self._link, *subject) for subject in subjects],
-        )
-
-    def withhold(self, *, removals: bool, losses: Loses) -> int:
-        """Withhold what a guard names, and what waits for it; return how many in all.
-
-        What was approved goes on; but a swap (an update that comes with another address) is
-        done by all of its contacts or by none.
-        """
-        mine = (self._run, self._link)
-        self._raw.execute(
-            "UPDATE operation SET state = 'withheld' WHERE run = ? AND link = ?"
-            f" AND {_PLANNED} AND ((? AND op = 'remove') OR loses & ?)"
-            " AND (NOT approved OR (op = 'update' AND loses & ?))",
-            (*mine, removals, int(losses), int(losses & Loses.OLD_ADDRESS)),
-        )
-        waiting = {
-            row[0]
-            for row in self._raw.execute(
-                "SELECT contact FROM operation WHERE run = ? AND link = ? AND state = 'withheld'"
-                f" AND NOT {_FOR_PLANFIX}",
-                mine,
-            )
-        }
-        behind = []
-        for number, contact, after in self._raw.execute(
-            f"SELECT id, contact, after FROM operation WHERE run = ? AND link = ? AND {_PLANNED}"
-            " AND after IS NOT NULL ORDER BY id",  # whoever waits comes after whom they wait for
-            mine,
-        ):
-            if after in waiting:
-                waiting.add(contact)
-                behind.append((number,))
-        self._raw.executemany("UPDATE operation SET state = 'withheld' WHERE id = ?", behind)
-        withheld = self._raw.execute(
-            "SELECT COUNT(*) FROM operation WHERE run = ? AND link = ? AND state = 'withheld'", mine
-        )
-        return int(withheld.fetchone()[0])
-
-    def entries(self) -> Iterator[Operation]:
-        """Yield the plan as it stands, the withheld with it."""
-        rows = self._raw.execute(
-            f"{READ} WHERE run = ? AND link = ? AND state IN ('planned', 'withheld') ORDER BY id",
-            (self._run, self._link),
-        )
-        return (entry_of(row).operation for row in rows)
 
 
 class Journal:
@@ -212,7 +74,7 @@ class Journal:
         """Drop what a run that ended had planned; wishes of people to leave stay."""
         with self._database.transaction() as raw:
             raw.execute(
-                f"UPDATE operation SET state = 'dropped' WHERE link = ? AND {_PLANNED}"
+                f"UPDATE operation SET state = 'dropped' WHERE link = ? AND {PLANNED}"
                 " AND op <> 'unsubscribe'",
                 (link,),
             )
@@ -220,23 +82,23 @@ class Journal:
     def open(self, link: LinkNumber) -> list[Entry]:
         """Return what was sent without a known result, and people's wishes not yet told."""
         return self._entries(
-            f"link = ? AND {_OPEN} AND (state = 'sent' OR op = 'unsubscribe') ORDER BY id",
+            f"link = ? AND {OPEN} AND (state = 'sent' OR op = 'unsubscribe') ORDER BY id",
             (link,),
         )
 
     def singles(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
         """Return the next planned writes to the list other than adds, in their order."""
         return self._entries(
-            f"run = ? AND link = ? AND {_PLANNED} AND op <> 'add' AND NOT {_FOR_PLANFIX}"
-            f" AND id > ? ORDER BY id LIMIT {_CHUNK}",
+            f"run = ? AND link = ? AND {PLANNED} AND op <> 'add' AND NOT {FOR_PLANFIX}"
+            f" AND id > ? ORDER BY id LIMIT {CHUNK}",
             (run, link, after),
         )
 
     def for_planfix(self, run: str, link: LinkNumber, after: int) -> list[Entry]:
         """Return the next planned writes to Planfix, in their order."""
         return self._entries(
-            f"run = ? AND link = ? AND {_PLANNED} AND {_FOR_PLANFIX} AND id > ?"
-            f" ORDER BY id LIMIT {_CHUNK}",
+            f"run = ? AND link = ? AND {PLANNED} AND {FOR_PLANFIX} AND id > ?"
+            f" ORDER BY id LIMIT {CHUNK}",
             (run, link, after),
         )
 
@@ -255,7 +117,7 @@ class Journal:
     def adds(self, run: str, link: LinkNumber, after: int, limit: int) -> list[Entry]:
         """Return the next planned adds, in their order."""
         return self._entries(
-            f"run = ? AND link = ? AND {_PLANNED} AND op = 'add' AND id > ? ORDER BY id LIMIT ?",
+            f"run = ? AND link = ? AND {PLANNED} AND op = 'add' AND id > ? ORDER BY id LIMIT ?",
             (run, link, after, limit),
         )
 
@@ -302,7 +164,7 @@ class Journal:
                 (why, at, entry.id),
             )
             who = subject(operation)
-            raw.execute(_HOLD, (link, who.contact, who.key, why, until))
+            raw.execute(HOLD, (link, who.contact, who.key, why, until))
 
     def looked_up(self, link: LinkNumber, now: str) -> dict[AddressKey, Held]:
         """Return the members without a contact who need not be looked up again yet, by key."""
@@ -441,22 +303,6 @@ def _state(ended: Ended) -> State:
     return State.PLANNED if wish and ended.state is State.FAILED else ended.state
 
 
-def entry_of(row: tuple[Any, ...]) -> Entry:
-    """Return a row of `READ` as what it is."""
-    (
-        number, contact, op, address, key, first, last, old_address, old_key, loses, after, why,
-        batch, old_first, old_last, settles, resubscribes,
-    ) = row  # fmt: skip
-    person = Person(address, key, first, last)
-    lost = Loses(loses) if loses else Loses.NOTHING  # a flag is slow to make
-    fields = Fields.ALL if settles == _ALL_FIELDS else Fields(settles)
-    operation = Operation(
-        Op(op), contact, person, why, old_address, old_key, lost, after, old_first, old_last,
-        fields, bool(resubscribes),
-    )  # fmt: skip
-    return Entry(number, operation, batch)
-
-
 def _quarantine(
     raw: sqlite3.Connection, link: LinkNumber, ended: Sequence[Ended], next_try: Sequence[str]
 ) -> None:
@@ -474,7 +320,7 @@ def _quarantine(
         who = subject(operation)
         if e.state is not State.FAILED:
             if who in failures:
-                raw.execute(f"DELETE FROM quarantine WHERE {_SUBJECT}", (link, *who))
+                raw.execute(f"DELETE FROM quarantine WHERE {SUBJECT}", (link, *who))
             continue
         attempts = failures.get(who, 0) + 1
         raw.execute(

@@ -8,7 +8,7 @@ from syncd.core.events import Seen, What
 from syncd.core.journal import State, Story
 from syncd.core.people import ContactId
 from syncd.store.database import Database
-from syncd.store.journal import READ, entry_of
+from syncd.store.operations import READ, entry_of
 
 
 class Traces(NamedTuple):
