@@ -13,7 +13,17 @@ from enum import StrEnum
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.pairs import Row
 from syncd.core.people import ContactId, MemberStatus, Person
-from syncd.core.plan import Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
+from syncd.core.plan import (
+    Fields,
+    Held,
+    Loses,
+    Op,
+    Operation,
+    Pairing,
+    Repoint,
+    Step,
+    Suppressed,
+)
 from syncd.engine.diff import names_lost
 from syncd.engine.merge import Policy, agreed
 from syncd.engine.sightings import held_as
@@ -54,6 +64,11 @@ class Tangled:
     def member_key(self) -> AddressKey:
         """The key that its member has now; empty where it has none."""
         return self.row.member.key if self.row.pair is not None else NO_KEY
+
+    @property
+    def pair_key(self) -> AddressKey:
+        """The key that its pair has, wherever its member is by now; empty where it has none."""
+        return self.row.pair.base.key if self.row.pair is not None else NO_KEY
 
     @property
     def claims(self) -> bool:
@@ -264,7 +279,7 @@ class _Exchange:
         else:
             self._freed[t.row.contact] = Freed.BY_REMOVAL
             why = "took over the address from another contact"
-            yield Repoint(t.member_key, t.row.contact, heir.row.contact, why)
+            yield Repoint(t.pair_key, t.row.contact, heir.row.contact, why)
             yield from _rename_in_place(heir, t, why)
 
     def _other_holder(self, t: Tangled) -> ContactId | None:
@@ -288,7 +303,7 @@ class _Exchange:
                 continue
             for t, giver in zip(ring, ring[1:] + ring[:1], strict=True):
                 yield Repoint(
-                    giver.member_key,
+                    giver.pair_key,
                     giver.row.contact,
                     t.row.contact,
                     "addresses were swapped",
@@ -321,11 +336,17 @@ class _Exchange:
 def _rename_in_place(
     t: Tangled, giver: Tangled, why: str, loses: Loses = Loses.NOTHING
 ) -> Iterator[Operation]:
-    """The member's address stays; its names, or the spelling, become the new contact's."""
+    """The member's address stays; its names, or the spelling, become the new contact's.
+
+    That a member's address is another than its pair's is agreed on by the next run: another pair
+    may have it until then.
+    """
     blocked = giver.row.pair is not None and giver.row.pair.status is MemberStatus.BLOCKED
     if t.row.now != giver.row.member and not blocked:
         loses |= names_lost(giver.row.member, t.row.now)
-        yield Operation(Op.UPDATE, t.row.contact, t.row.now, why, loses=loses)
+        names = Fields.FIRST | Fields.LAST
+        settles = names if giver.row.is_elsewhere else Fields.ALL
+        yield Operation(Op.UPDATE, t.row.contact, t.row.now, why, loses=loses, settles=settles)
 
 
 def _has_left(t: Tangled) -> bool:

@@ -75,6 +75,32 @@ def test_an_address_changed_on_the_list_reaches_planfix(
 
 
 @pytest.mark.usefixtures("anna")
+@pytest.mark.parametrize("direction", ["both", "to-list"])
+@pytest.mark.parametrize("names", ["their own", "the same"])
+def test_contacts_who_swap_while_a_member_moves_on_the_list_get_their_members(
+    make_scene: MAKE, planfix: SimulatedPlanfix, anna: ContactId, direction: str, names: str
+) -> None:
+    more = f'direction = "{direction}"\n'
+    scene = make_scene(links=[link("customers", backend="own", more=more)])
+    [ben] = planfix.contacts.keys() - {anna}
+    if names == "the same":
+        planfix.edit(ben, name="Anna", last_name=planfix.contacts[anna].last_name)
+    scene.run()
+    person = planfix.contacts[anna]
+    scene.change_member(ANNA, Person.of(KIM, person.name, person.last_name))
+    planfix.edit(anna, email=BEN)
+    planfix.edit(ben, email=KIM)
+
+    reports = [scene.run() for _ in range(3)]
+
+    assert [report.exit_code for report in reports] == [0, 0, 0]
+    assert planned(scene.link_of(reports[-1])) == {}
+    assert scene.own_members() == {
+        contact.email: (contact.name, contact.last_name) for contact in planfix.contacts.values()
+    }
+    assert {contact.email for contact in planfix.contacts.values()} == {BEN, KIM}
+
+
 def test_a_new_subscriber_becomes_a_contact_once(
     make_scene: MAKE, planfix: SimulatedPlanfix
 ) -> None:
