@@ -82,6 +82,7 @@ _UNUSABLE: Final = {
     sqlite3.SQLITE_READONLY,
 }
 
+# Walked as the rows lie, since SQLite would look up each of a list's rows by its address.
 _CHANGED: Final = """
     SELECT email_key FROM member NOT INDEXED WHERE list_id = ?1 AND changed_seq > ?2
     UNION SELECT email_key FROM former WHERE list_id = ?1 AND changed_seq > ?2
@@ -236,8 +237,8 @@ def edition(db: sqlite3.Connection, list_id: ListId) -> tuple[str, int]:
     found = db.execute(named, mine).fetchone()
     if found is None:
         db.execute(
-            "INSERT INTO reading SELECT hex(randomblob(16)), ?1, ?2, COUNT(*) FROM member"
-            " WHERE list_id = ?1 AND status <> ?3",
+            "INSERT INTO reading SELECT hex(randomblob(16)), ?1, ?2, COUNT(*)"
+            " FROM member NOT INDEXED WHERE list_id = ?1 AND status <> ?3",
             (*mine, REMOVED),
         )
         db.execute(
