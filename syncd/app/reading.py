@@ -32,14 +32,12 @@ def read_list(
     """
     store, number, backend = open_link.store, open_link.number, open_link.backend
     follows = backend.capabilities.keeps_reference
-    last = store.comparisons.last(number, _FEW) if keep and list_id is not None else None
-    if last is not None and list_id is not None:
-        now = _compared_again(open_link, list_id, last)
-        if now is not None:
-            store.sightings.replace(number, now.differences, follows=follows)
-            return now.members
+    followed = list_id if keep else None
+    if followed is not None and (now := _compared_again(open_link, followed)) is not None:
+        store.sightings.replace(number, now.differences, follows=follows)
+        return now.members
     # Asked for before the list is read: what changes in between makes it the name of another.
-    edition = backend.edition(list_id) if keep and list_id is not None else ""
+    edition = backend.edition(followed) if followed is not None else ""
     if edition:
         store.comparisons.begin(number)
     members = _Members(() if list_id is None else backend.read(list_id), stop)
@@ -57,9 +55,12 @@ def read_list(
     return members.count
 
 
-def _compared_again(open_link: OpenLink, list_id: ListId, last: Compared) -> Compared | None:
-    """Compare what changed on the list or among the pairs; None where the list can't tell."""
+def _compared_again(open_link: OpenLink, list_id: ListId) -> Compared | None:
+    """Compare what changed on the list or among the pairs; None where nothing tells that."""
     store, number, backend = open_link.store, open_link.number, open_link.backend
+    last = store.comparisons.last(number, _FEW)
+    if last is None:
+        return None
     changes = backend.changes(list_id, last.edition, also=last.rewritten, most=_FEW)
     if changes is None:
         return None
