@@ -5,11 +5,8 @@ still in Planfix; in the end the list is what Planfix says; and then a run plans
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -18,15 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from syncd.app import decisions
 from syncd.app.run import run_once
 from syncd.app.wiring import open_world
-from syncd.app.world import World
 from syncd.core.address import AddressKey, fault_of, key_of
 from syncd.core.people import ContactId
 from syncd.core.report import RunReport
 from syncd.engine.consent import Latches
 from syncd.errors import UsageError
-from syncd.ports import MemberSide
 from syncd.simulator.people import SimulatedContact
 from syncd.simulator.planfix import SimulatedPlanfix
+from tests.dying import Crash, dying
 from tests.fakes.email_service import EmailService, Fault
 from tests.scene import Scene, link, planned
 
@@ -34,44 +30,6 @@ ADDRESSES = (*(f"p{number}@example.com" for number in range(7)), "P3@Example.com
 NAMES = ("Anna", "Boris", "")
 NUMBERS = st.integers(0, 11)
 FAULTS = (Fault.ERROR, Fault.DROP, Fault.DROP_DONE, Fault.CUT)
-
-
-class Crash(BaseException):
-    """The process died: no code of ours may catch it."""
-
-
-class Frail:
-    """A list side that dies before or after its n-th call."""
-
-    def __init__(self, side: MemberSide, calls: int, *, done: bool) -> None:
-        self._side = side
-        self._left = calls
-        self._done = done
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._side, name)
-        if name not in {"upsert", "rename", "remove", "unsubscribe", "ensure_list"}:
-            return found
-        return lambda *arguments, **keywords: self._call(found, arguments, keywords)
-
-    def _call(
-        self, method: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]
-    ) -> Any:
-        self._left -= 1
-        if self._left:
-            return method(*arguments, **keywords)
-        if self._done:
-            method(*arguments, **keywords)
-        raise Crash
-
-
-def frail(world: World, calls: int, *, done: bool) -> World:
-    """Return a world whose list side dies at its n-th write."""
-
-    def open_backend(name: str) -> MemberSide:
-        return Frail(world.open_backend(name), calls, done=done)
-
-    return replace(world, open_backend=open_backend)
 
 
 class Life(RuleBasedStateMachine):
@@ -212,7 +170,7 @@ class Life(RuleBasedStateMachine):
     @rule(calls=st.integers(1, 5), done=st.booleans())
     def a_run_dies_at_a_call(self, calls: int, done: bool) -> None:
         with suppress(Crash):
-            run_once(frail(self.world, calls, done=done))
+            run_once(dying(self.world, calls, done=done))
 
     @rule(fault=st.sampled_from(FAULTS), times=st.integers(1, 4))
     def the_list_fails(self, fault: Fault, times: int) -> None:

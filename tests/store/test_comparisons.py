@@ -30,6 +30,12 @@ def compare(store: Store, link: LinkNumber, edition: str = "e1") -> None:
     store.comparisons.keep(link, edition, 3, SEEN)
 
 
+def remembered(store: Store, link: LinkNumber) -> Compared:
+    last = store.comparisons.last(link, 10)
+    assert last is not None
+    return last
+
+
 def test_what_a_comparison_came_to_is_remembered(store: Store, link: LinkNumber) -> None:
     compare(store, link)
 
@@ -83,8 +89,7 @@ def test_the_addresses_of_a_pair_that_is_written_are_noted(
 
     write(store, link, snapshot)
 
-    last = store.comparisons.last(link, 10)
-    assert last is not None
+    last = remembered(store, link)
     assert last.rewritten == {key_of(key) for key in keys}
     assert store.comparisons.last(link, len(keys) - 1) is None
 
@@ -99,8 +104,7 @@ def test_what_is_written_of_a_pair_meanwhile_is_noted_too(
     write(store, link, snapshot)
     store.comparisons.keep(link, "e1", 3, SEEN)
 
-    last = store.comparisons.last(link, 10)
-    assert last is not None
+    last = remembered(store, link)
     assert last.rewritten
 
 
@@ -110,14 +114,12 @@ def test_what_was_compared_again_is_no_longer_noted(
     paired(store, link, c1=A)
     compare(store, link)
     add(store, link, snapshot)
-    last = store.comparisons.last(link, 10)
-    assert last is not None
+    last = remembered(store, link)
     remove(store, link, snapshot)
 
     store.comparisons.renew(link, last, Compared("e2", 4, SEEN[:1]))
 
-    now = store.comparisons.last(link, 10)
-    assert now is not None
+    now = remembered(store, link)
     assert (now.edition, now.members, now.differences) == ("e2", 4, SEEN[:1])
     assert now.rewritten == {key_of(A)}
 
