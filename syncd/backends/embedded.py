@@ -16,7 +16,15 @@ from typing import Any, Final
 from syncd import clock
 from syncd.backends import embedded_file
 from syncd.backends.base import Backend, Retry
-from syncd.backends.embedded_file import REMOVED, ListsFile, MemberRow, existing, rows_of
+from syncd.backends.embedded_file import (
+    REMOVED,
+    ListsFile,
+    MemberRow,
+    existing,
+    last_number,
+    next_number,
+    rows_of,
+)
 from syncd.core.address import AddressKey, fault_of, key_of
 from syncd.core.people import Member, MemberStatus, Person
 from syncd.core.plan import ItemResult, Result
@@ -171,10 +179,7 @@ class Embedded(Backend):
         with self._file.transaction() as db:
             existing(db, list_id)
             rows = rows_of(db, list_id, [entry.person.key for entry in entries])
-            last, stamp = (
-                embedded_file.last_number(db),
-                clock.now().isoformat(timespec="microseconds"),
-            )
+            last, stamp = last_number(db), _stamp()
             changed: list[tuple[object, ...]] = []
             results: list[ItemResult] = []
             for entry in entries:
@@ -234,13 +239,7 @@ class Embedded(Backend):
                 "UPDATE member SET email_key = ?, email = ?, first = ?, last = ?, changed_seq = ?"
                 " WHERE list_id = ? AND email_key = ?",
                 (
-                    *(
-                        person.key,
-                        person.address,
-                        person.first,
-                        person.last,
-                        embedded_file.count(db),
-                    ),
+                    *(person.key, person.address, person.first, person.last, next_number(db)),
                     *(str(list_id), old_key),
                 ),
             )
@@ -299,11 +298,10 @@ class Embedded(Backend):
             result = _standing(None if away else row, person)
             if result is not None:
                 return result
-            number = embedded_file.count(db)
+            number = next_number(db)
             reference = row.reference if row is not None else number
             values = (person.address, person.first, person.last, MemberStatus.ACTIVE)
-            stamp = clock.now().isoformat(timespec="microseconds")
-            db.execute(_PUT, (str(list_id), person.key, reference, *values, stamp, by, number))
+            db.execute(_PUT, (str(list_id), person.key, reference, *values, _stamp(), by, number))
         return ItemResult(Result.DONE, reference=str(reference))
 
     def _mark(
@@ -325,16 +323,18 @@ class Embedded(Backend):
                     marked.append(key)
                     results.append(ItemResult(Result.DONE, reference=str(row.reference)))
             if marked:
-                stamp, number = (
-                    clock.now().isoformat(timespec="microseconds"),
-                    embedded_file.count(db),
-                )
+                stamp, number = _stamp(), next_number(db)
                 db.executemany(
                     "UPDATE member SET status = ?, status_at = ?, status_by = ?, changed_seq = ?"
                     " WHERE list_id = ? AND email_key = ?",
                     [(status, stamp, by, number, str(list_id), key) for key in marked],
                 )
         return results
+
+
+def _stamp() -> str:
+    """Return the present moment, as a member's status bears it."""
+    return clock.now().isoformat(timespec="microseconds")
 
 
 def _member(row: tuple[Any, ...]) -> Member:

@@ -207,7 +207,7 @@ def last_number(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT value FROM counter").fetchone()[0])
 
 
-def count(db: sqlite3.Connection) -> int:
+def next_number(db: sqlite3.Connection) -> int:
     """Take a number for the change at hand."""
     number = last_number(db) + 1
     db.execute("UPDATE counter SET value = ?", (number,))
