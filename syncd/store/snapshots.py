@@ -131,7 +131,7 @@ class Snapshot:
 
     def _keep(self, raw: sqlite3.Connection, page: ReadPage) -> int:
         number, present = page.number, page.digests
-        stood, certain = self._stood_on(raw, number)
+        stood, certain = self._stood_on(number)
         came = present.keys() - stood if certain else present.keys()
         places = self._pages(came) if came else {}
         before = {contact for contact, place in places.items() if place < number}
@@ -164,13 +164,13 @@ class Snapshot:
         )
         return len(before)
 
-    def _stood_on(self, raw: sqlite3.Connection, number: int) -> tuple[set[ContactId], bool]:
+    def _stood_on(self, number: int) -> tuple[set[ContactId], bool]:
         """Return who stood on a page, and whether it is certain that they all still do."""
-        row = raw.execute(
+        rows = self._database.rows(
             "SELECT contacts, digest FROM page WHERE selection = ? AND number = ?",
             (self.id, number),
-        ).fetchone()
-        return (set(json.loads(row[0])), bool(row[1])) if row else (set(), True)
+        )
+        return (set(json.loads(rows[0][0])), bool(rows[0][1])) if rows else (set(), True)
 
     def _pages(self, contacts: Iterable[ContactId]) -> dict[ContactId, int]:
         """Return on which pages these contacts stand; who stands nowhere is left out."""
