@@ -1,7 +1,7 @@
 """What sets a latch, and who is under one."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from syncd.core.address import AddressKey
@@ -91,13 +91,14 @@ def _addresses(row: Row) -> list[AddressKey]:
     return sorted(keys)
 
 
-def still_on(row: Row, latches: Latches) -> Operation | None:
+def still_on(row: Row, latches: Latches, ended: Collection[ContactId] = ()) -> Operation | None:
     """Return what takes a latched contact's member off the list, where the list still has it.
 
     A contact who was latched at one address may have a member at another. It leaves the list
     when the contact goes, or moved alone to an address that unsubscribed; where other contacts
-    have that address too, all of them wait as they are. Many such moves at once are a slip in
-    Planfix, not many people leaving: guard 5 counts them as changed addresses.
+    have that address too, all of them wait as they are. Whose pair is among `ended` has no
+    address any more. Many such moves at once are a slip in Planfix, not many people leaving:
+    guard 5 counts them as changed addresses.
     """
     if row.pair is None or row.pair.status is not MemberStatus.ACTIVE or not latches.hold(row):
         return None
@@ -106,7 +107,7 @@ def still_on(row: Row, latches: Latches) -> Operation | None:
     member = row.member
     loses = Loses.NOTHING
     if row.standing is Standing.PRESENT and row.now.key:
-        alone = row.holder is None and not row.contested
+        alone = (row.holder is None or row.holder in ended) and not row.contested
         if row.now.key == member.key or not alone:
             return None
         loses = Loses.OLD_ADDRESS

@@ -46,18 +46,29 @@ _WHY = {
 def steps(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:
     """Yield every step of a link: `reconcile`'s, and what takes latched members off the list."""
     leaving: dict[ContactId, Operation] = {}
+    behind: list[Row] = []  # latched ones at an address that is another's until its pair ends
+    ended: set[ContactId] = set()
 
     def noted() -> Iterator[Row]:
         for row in rows:
             leave = still_on(row, latches)
             if leave is not None:
                 leaving[row.contact] = leave
+            elif row.holder is not None and latches.hold(row):
+                behind.append(row)
             yield row
 
     for step in reconcile(noted(), latches, policy):
-        if not (isinstance(step, End) and step.contact in leaving):  # first it leaves
-            yield step
+        if isinstance(step, End):
+            if step.contact in leaving:  # first it leaves
+                continue
+            ended.add(step.contact)
+        yield step
     yield from leaving.values()
+    for row in behind:
+        leave = still_on(row, latches, ended)
+        if leave is not None:
+            yield leave
 
 
 def reconcile(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:

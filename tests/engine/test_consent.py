@@ -2,9 +2,10 @@
 
 from syncd.core.pairs import NewLatch, Standing
 from syncd.core.people import MemberStatus
-from syncd.core.plan import Loses, Op, Suppressed
+from syncd.core.plan import End, Loses, Op, Operation, Suppressed
 from syncd.engine.consent import spread, still_on
-from tests.engine.world import NO_LATCHES, World, latches, person, row
+from syncd.engine.reconcile import steps
+from tests.engine.world import NO_LATCHES, World, acts, latches, person, row
 
 A, B, C, NEW = (f"{name}@example.com" for name in ("a", "b", "c", "new"))
 
@@ -108,6 +109,22 @@ def test_the_member_of_a_latched_contact_waits_where_others_have_the_address_too
 
     assert still_on(row(1, NEW, A, holder=2), held) is None
     assert still_on(row(1, NEW, A, contested=True), held) is None
+
+
+def test_who_moved_to_the_address_of_one_who_left_and_is_deleted_is_alone_there() -> None:
+    """They swapped; in the same run the pair of the deleted one ends."""
+    rows = [
+        row(1, B, A, standing=Standing.DELETED, status=MemberStatus.UNSUBSCRIBED),
+        row(2, A, B, holder=1),
+    ]
+
+    found = acts(steps(rows, latches(contacts=[1, 2], addresses=[A, B])))
+
+    ended, leave = found
+    assert isinstance(ended, End)
+    assert isinstance(leave, Operation)
+    assert (ended.contact, leave.contact) == (1, 2)
+    assert (leave.op, leave.person.key) == (Op.UNSUBSCRIBE, B)
 
 
 def test_nobody_leaves_who_is_missing_unlatched_or_off_the_list_already() -> None:
