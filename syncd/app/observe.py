@@ -73,7 +73,7 @@ def observe(
         ConfigurationError: there is no such list.
         StoppedError: `stop` said so.
     """
-    store, number = open_link.store, open_link.number
+    store, number, asked = open_link.store, open_link.number, stamp()
     lost = store.events.count(number, What.VANISHED.value, stamp(-DAY))
     read: int | None = None
     reports: tuple[Reported, ...] = ()
@@ -101,8 +101,9 @@ def observe(
     if not empty and not restore:
         sorting.missing(missed_subscribers)
     store.consent.learn(
-        number, open_link.consent_number, sorting.learned, run=open_link.run, at=stamp()
-    )
+        number, open_link.consent_number, sorting.learned,
+        run=open_link.run, at=stamp(), asked=asked,
+    )  # fmt: skip
     if sorting.learned.events:
         log.info("list.news", **Counter(event.what.value for event in sorting.learned.events))
     return Observation(read, empty, waiting, missed, len(returned), lost, reports)

@@ -72,7 +72,7 @@ class ConsentStore:
         return int(self._database.rows(query, () if link is None else (link,))[0][0])
 
     def latch(self, link: LinkNumber, latches: Iterable[NewLatch], *, run: str, at: str) -> int:
-        """Set latches, durably; those there are stay as they are. Return how many are new."""
+        """Set latches, durably; those there are get the newer cause. Return how many are new."""
         hashed = self.hashed  # before the transaction: the first use makes the key, in its own
         with self._database.transaction() as raw:
             return _latch(raw, link, latches, hashed, run=run, at=at)
@@ -90,6 +90,7 @@ class ConsentStore:
         hashed = self.hashed
         with self._database.transaction() as raw:
             _latch(raw, latched_in, latches, hashed, run=run, at=at)
+            _outdo(raw, latched_in, latches)
             raw.executemany(
                 "DELETE FROM consent_mark WHERE contact = ?",
                 [(latch.contact,) for latch in latches if latch.contact is not None],
@@ -107,18 +108,21 @@ class ConsentStore:
         }
 
     def learn(
-        self, link: LinkNumber, latched_in: LinkNumber, learned: Learned, *, run: str, at: str
-    ) -> None:
+        self, link: LinkNumber, latched_in: LinkNumber, learned: Learned, *,
+        run: str, at: str, asked: str = "",
+    ) -> None:  # fmt: skip
         """Keep what a run learned of a link's people, all of it or nothing.
 
-        `latched_in` is the link or the account that new latches are for.
+        `latched_in` is the link or the account that new latches are for. `asked` is when the
+        list was asked: who left after that, by another word, is not back by its answer.
         """
         if not learned:
             return
         hashed = self.hashed
         with self._database.transaction() as raw:
-            _lift(raw, link, learned.lifted, hashed)
+            _lift(raw, link, learned.lifted, hashed, until=asked)
             _latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
+            _outdo(raw, latched_in, learned.latches)
             # A release names all addresses of a person, and is carried out with one of them.
             raw.executemany(
                 "UPDATE gone SET release = '' WHERE link = ?1 AND release <> '' AND at ="
@@ -277,33 +281,47 @@ def _latch(
     new = 0
     for latch in latches:
         key_hash = None if latch.key is None else hashed(latch.key)
-        new += raw.execute(
-            "INSERT INTO latch (link, contact, key_hash, why, run, at)"
-            " SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM latch"
-            " WHERE link = ? AND contact IS ? AND key_hash IS ?)",
-            (
-                link, latch.contact, key_hash, latch.why, run, at,
-                link, latch.contact, key_hash,
-            ),
-        ).rowcount  # fmt: skip
+        values = (latch.why, run, at, link, latch.contact, key_hash)
+        if not raw.execute(
+            "UPDATE latch SET why = ?, run = ?, at = ?"
+            " WHERE link = ? AND contact IS ? AND key_hash IS ?",
+            values,
+        ).rowcount:
+            raw.execute(
+                "INSERT INTO latch (why, run, at, link, contact, key_hash)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            new += 1
     return new
+
+
+def _outdo(raw: sqlite3.Connection, latched_in: LinkNumber, latches: Iterable[NewLatch]) -> None:
+    """Let it count no more that services told of people's subscribing: they left since."""
+    for latch in latches:
+        column, value = ("contact", latch.contact) if latch.key is None else ("key", latch.key)
+        raw.execute(
+            f"UPDATE reported SET joined = 0 WHERE joined AND {column} = ? AND ? IN (link, ?)",
+            (value, latched_in, ACCOUNT),
+        )
 
 
 def _lift(
     raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
-    hashed: Callable[[AddressKey], bytes],
+    hashed: Callable[[AddressKey], bytes], *, until: str = "",
 ) -> int:  # fmt: skip
+    """End latches, but those that were set at `until` or later, where that is given."""
     ended = 0
     for latch in latches:
         if latch.key is not None:
             ended += raw.execute(
-                "DELETE FROM latch WHERE link IN (?, ?) AND key_hash = ?",
-                (link, ACCOUNT, hashed(latch.key)),
+                "DELETE FROM latch WHERE link IN (?, ?) AND key_hash = ? AND (at < ? OR ? = '')",
+                (link, ACCOUNT, hashed(latch.key), until, until),
             ).rowcount
         if latch.contact is not None:
             ended += raw.execute(
-                "DELETE FROM latch WHERE link IN (?, ?) AND contact = ?",
-                (link, ACCOUNT, latch.contact),
+                "DELETE FROM latch WHERE link IN (?, ?) AND contact = ? AND (at < ? OR ? = '')",
+                (link, ACCOUNT, latch.contact, until, until),
             ).rowcount
     if ended:  # the numbers of latches that ended may be given again
         raw.execute("UPDATE link SET latch_met = 0")
@@ -316,6 +334,7 @@ def leave(
 ) -> None:  # fmt: skip
     """Latch somebody who left a list, and remember that their addresses were seen off it."""
     _latch(raw, latched_in, latches, hashed, run=run, at=at)
+    _outdo(raw, latched_in, latches)
     raw.executemany(
         "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, '', ?)"
         " ON CONFLICT (link, key_hash) DO UPDATE SET at = excluded.at",

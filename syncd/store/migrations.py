@@ -194,6 +194,11 @@ CREATE TRIGGER pair_deleted AFTER DELETE ON pair
     BEGIN INSERT INTO rewritten (link, key) VALUES (OLD.link, OLD.key); END;
 DELETE FROM compared
 """,
+    # 14: of whom a service told that they subscribed; who leaves after that did not.
+    """
+CREATE INDEX reported_joined ON reported (key) WHERE joined;
+CREATE INDEX reported_joined_contact ON reported (contact) WHERE joined
+""",
 )
 
 

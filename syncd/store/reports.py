@@ -56,11 +56,12 @@ SELECT 1 FROM operation WHERE op = 'remove' AND link = ?1 AND at >= ?3 AND key =
    AND state = 'done'
 """
 
-# … and what puts it there.
+# … and what puts it there: of whoever left just now, a service may still tell what was before.
 _PUT_ON: Final = """
 SELECT 1 FROM operation WHERE link = ?1 AND state IN ('planned', 'sent') AND state = 'sent'
    AND key = ?2 AND op IN ('add', 'update', 'rename')
 UNION ALL SELECT 1 FROM gone WHERE link = ?1 AND key_hash = ?4 AND at >= ?3
+UNION ALL SELECT 1 FROM latch WHERE link IN (?1, 0) AND key_hash = ?4 AND at >= ?3
 """
 
 # Who waits for a person or for a cause to go away: what was told of them isn't dealt with.

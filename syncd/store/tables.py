@@ -371,7 +371,11 @@ class ReportedRow(SQLModel, table=True):
     """A member as their list service reported them last; `since` is when that came in."""
 
     __tablename__ = "reported"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index("reported_joined", "key", sqlite_where=text("joined")),
+        Index("reported_joined_contact", "contact", sqlite_where=text("joined")),
+        {"sqlite_with_rowid": False},
+    )
     link: int = Field(primary_key=True)
     key: str = Field(primary_key=True)
     contact: int | None

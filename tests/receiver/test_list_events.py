@@ -11,7 +11,7 @@ import pytest
 from syncd import clock
 from syncd.app import look
 from syncd.app.wiring import account_of, read_config
-from syncd.core.people import Person
+from syncd.core.people import MemberStatus, Person
 from syncd.core.report import LinkReport
 from syncd.receiver.pushes import UNKNOWN_LIST, Answer, reported
 from syncd.simulator.planfix import SimulatedPlanfix
@@ -274,6 +274,59 @@ def test_our_own_add_told_back_late_is_no_return(make: Make) -> None:
 
     assert applied(run(scene)) == {}
     assert latched(scene) == 1
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+@pytest.mark.parametrize("told", ["before", "after"])
+def test_a_subscription_does_not_outdo_an_operators_word(
+    make: Make, told: str, *, reachable: bool
+) -> None:
+    """A service may tell of our own add minutes later, as of anybody's."""
+    scene = make(BOTH)
+    service = service_of(scene)
+    if told == "before":
+        service.joined(ANNA, "Anna", "Orlova")
+    if not reachable:
+        scene.service.fail(Fault.UNAVAILABLE, times=None)
+    scene.unsubscribe(ANNA)
+    scene.service.recover()
+    if told == "after":
+        service.joined(ANNA, "Anna", "Orlova", after=timedelta(minutes=4))
+
+    run(scene)
+    scene.planfix.edit(101, last_name="Petrova")
+    done = run(scene)
+
+    assert (applied(done), latched(scene)) == ({}, 1)
+    assert ANNA not in scene.members()
+
+
+def test_a_subscription_does_not_outdo_who_left_another_list_after_it(
+    make_scene: Callable[..., Scene], planfix: SimulatedPlanfix
+) -> None:
+    account = '[links.consent]\nscope = "account"\n'
+    scene = make_scene(
+        links=[link("customers", more=account), link("partners", more=account)],
+        more="[receiver]\n",
+    )
+    planfix.add(name="Anna", email=ANNA)
+    scene.run()
+    customers, partners = (Service(scene, str(number)) for number in scene.service.lists)
+
+    customers.left(ANNA)
+    scene.run()
+    customers.joined(ANNA, after=LATER)
+    partners.left(ANNA, after=2 * LATER)
+
+    scene.run()
+
+    assert latched(scene) == 1
+    with scene.world() as world:
+        number = world.store.links.number("customers")
+        assert number is not None
+        found = world.store.pairs.of_key(number, Person.of(ANNA, "", "").key)
+    assert found is not None
+    assert found[1].status is MemberStatus.UNSUBSCRIBED
 
 
 def test_many_who_are_back_at_once_wait_for_a_person(make: Make) -> None:

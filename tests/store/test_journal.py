@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from syncd.core.address import key_of
+from syncd.core.events import Learned
 from syncd.core.journal import Ended, Entry, State, signature
 from syncd.core.link import LinkNumber
 from syncd.core.pairs import NewLatch, Standing
@@ -235,6 +238,24 @@ def test_a_latch_may_be_the_first_thing_and_is_set_once(store: Store, link: Link
         frozenset({1}),
         frozenset({store.consent.hashed(key_of("A@example.com"))}),
     )
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_left_after_the_list_was_asked_is_not_back_by_its_answer(
+    store: Store, link: LinkNumber, *, known: bool
+) -> None:
+    latches = [NewLatch("left", key=key_of(A)), NewLatch("left", contact=ContactId(1))]
+    if known:
+        store.consent.latch(link, latches, run="r1", at="2026-11-22")
+    asked, later = "2026-11-23T10:00", "2026-11-23T10:01"
+    store.consent.latch(link, latches, run="r2", at=later)
+
+    back = Learned(lifted=latches)
+    store.consent.learn(link, link, back, run="r3", at=later, asked=asked)
+
+    assert store.consent.count(link) == 1
+    store.consent.learn(link, link, back, run="r4", at="2026-11-25", asked="2026-11-24")
+    assert store.consent.count(link) == 0
 
 
 def test_forget_erases_the_person_and_keeps_the_latch(
