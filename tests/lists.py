@@ -17,6 +17,8 @@ from syncd.core.address import AddressKey, key_of
 from syncd.core.people import ContactId, Member, MemberStatus, Person
 from syncd.core.plan import Result
 from syncd.ports import Entry
+from syncd.wire.email_service import Change
+from tests.fakes.email_service import EmailService, StoredContact, StoredList
 from tests.fakes.listmonk import TOKEN, ListmonkServer
 from tests.fakes.listmonk import USER as API_USER
 from tests.fakes.mailman import DOMAIN, MailmanServer
@@ -286,3 +288,67 @@ class PlayedMailman:
 
     def kept(self) -> Restore:
         return self._server.kept()
+
+
+class PlayedTold:
+    """A list that can't be read, whose service tells what people do there.
+
+    Nobody erases a member there, and no backup of it is put back: nothing would tell of that.
+    """
+
+    tells = True
+    splits = True
+    list_id: Final = "lst-customers"
+
+    def __init__(self, service: EmailService, tell: Callable[[Change, Person, str], None]) -> None:
+        self._service = service
+        self._tell = tell
+        service.lists[self.list_id] = StoredList("Customers")
+        self.table = (
+            f'name = "played"\ntype = "planfix-json"\nurl = "{service.url}"\n'
+            f'token = "{service.token}"\n[receiver]\n'
+        )
+
+    @property
+    def _members(self) -> dict[AddressKey, StoredContact]:
+        return self._service.lists[self.list_id].members
+
+    def members(self) -> dict[str, str]:
+        return {key: f"{who.first} {who.last}".strip() for key, who in self._members.items()}
+
+    def gone(self) -> set[AddressKey]:
+        return set()
+
+    def join(self, address: str, name: str) -> None:
+        self._service.opted_out.discard(key_of(address))
+        self._put(Change.ADD, address, name)
+
+    def leave(self, address: str) -> None:
+        who = self._members.pop(key_of(address))
+        self._service.opted_out.add(key_of(address))
+        self._tell(Change.DELETE, Person.of(address, who.first, who.last), "")
+
+    complain = leave
+
+    def rename(self, address: str, new: str) -> None:
+        if key_of(new) not in self._members:
+            name = self.members()[key_of(address)]
+            del self._members[key_of(address)]
+            self._service.opted_out.discard(key_of(new))
+            self._put(Change.UPDATE, new, name, address)
+
+    def call(self, address: str, name: str) -> None:
+        self._put(Change.UPDATE, address, name)
+
+    def _put(self, change: Change, address: str, name: str, old: str = "") -> None:
+        first, _, last = name.partition(" ")
+        self._members[key_of(address)] = StoredContact(0, address, first, last)
+        self._tell(change, Person.of(address, first, last), old)
+
+    def bounce(self, address: str) -> None:
+        raise NotImplementedError
+
+    wipe = bounce
+
+    def kept(self) -> Restore:
+        raise NotImplementedError

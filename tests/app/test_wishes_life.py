@@ -1,4 +1,4 @@
-"""What people wish on a list that is read counts, whatever anybody does: a machine plays them all.
+"""What people wish on a list counts, whatever anybody does: a machine plays them all.
 
 People join, leave, complain, bounce, and change their names and addresses on the list; contacts
 come, change, go and come back in Planfix; an operator decides, forgets and restores backups; runs
@@ -11,9 +11,11 @@ import shutil
 import tempfile
 from collections import Counter
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from freezegun import freeze_time
 from hypothesis import HealthCheck, Phase, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,21 +26,31 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from syncd import clock
 from syncd.app import decisions
 from syncd.app.run import run_once
-from syncd.app.wiring import open_world
+from syncd.app.wiring import account_of, open_world
 from syncd.core.address import AddressKey, fault_of, key_of
-from syncd.core.people import ContactId
+from syncd.core.people import ContactId, Person
 from syncd.core.report import RunReport
 from syncd.engine.consent import Latches
 from syncd.errors import UsageError
+from syncd.receiver.pushes import reported
 from syncd.simulator.people import SimulatedContact
 from syncd.simulator.planfix import SimulatedPlanfix
+from syncd.wire.email_service import Accepted, Change, MemberReport
 from tests.dying import Crash, dying
 from tests.fakes.email_service import EmailService
 from tests.fakes.listmonk import ListmonkServer
 from tests.fakes.mailman import MailmanServer
-from tests.lists import PlayedEmbedded, PlayedList, PlayedListmonk, PlayedMailman, Restore
+from tests.lists import (
+    PlayedEmbedded,
+    PlayedList,
+    PlayedListmonk,
+    PlayedMailman,
+    PlayedTold,
+    Restore,
+)
 from tests.scene import Scene, link, planned
 
 FIELD = 10124
@@ -50,9 +62,12 @@ FILTER = "77"
 
 
 class Wishes(RuleBasedStateMachine):
-    """One account, read three contacts a page, and one list that is read."""
+    """One account, read three contacts a page, and one list that is read.
 
-    can_restore: ClassVar[bool] = True
+    `keys` are more of the link's.
+    """
+
+    keys: ClassVar[str] = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +111,7 @@ class Wishes(RuleBasedStateMachine):
         more = f'direction = "{direction}"\nconflict = "{conflict}"\nvanished = "{vanished}"\n'
         if create and direction != "to-list":
             more += 'new_subscribers = "create"\n'
-        more += "[links.limits]\nremovals_floor = 2\nremovals_percent = 30\n"
+        more += self.keys + "[links.limits]\nremovals_floor = 2\nremovals_percent = 30\n"
         more += f'[links.consent]\nscope = "{scope}"\n'
         if shows:
             more += f'field = {FIELD}\nunsubscribed = "no"\nsubscribed = "yes"\n'
@@ -501,6 +516,65 @@ class WishesOnMailman(Wishes):
         return PlayedMailman(self.process)
 
 
+class WishesTold(Wishes):
+    """The same on a list that can't be read: its service tells what happens there.
+
+    It may tell of our own writes, too. What it doesn't tell, nobody can know: nothing of the kind
+    happens here. Minutes pass before people do something.
+    """
+
+    keys = f'list_id = "{PlayedTold.list_id}"\n'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = self._stack.enter_context(freeze_time(clock.now(), tick=True))
+        self.tells_all = False
+
+    def make_list(self) -> PlayedList:
+        self.server = self._stack.enter_context(EmailService())
+        return PlayedTold(self.server, self.tell)
+
+    @initialize(tells_all=st.booleans())
+    def it_may_tell_all(self, *, tells_all: bool) -> None:
+        self.tells_all = tells_all
+
+    def tell(self, change: Change, person: Person, old: str) -> None:
+        self.clock.tick(timedelta(minutes=6))
+        self.report(change, person, old)
+
+    def report(self, change: Change, person: Person, old: str = "") -> None:
+        settings = self.world.settings
+        report = MemberReport(PlayedTold.list_id, change, person, old)
+        effect = reported(report, ("played",), settings.links, at=clock.now())
+        with self.world.store.pushes.batch(account_of(settings)) as batch:
+            assert effect(batch) == Accepted()
+
+    def run(self, *, dry_run: bool = False) -> RunReport:
+        before = len(self.server.requests)
+        report = super().run(dry_run=dry_run)
+        if self.tells_all:
+            for request in self.server.requests[before:]:
+                self.tell_of(request.fields["data"])
+        return report
+
+    def tell_of(self, data: dict[str, Any]) -> None:
+        for who in data.get("contacts") or [data["contact"]]:
+            person = Person.of(who["email"], who["firstName"], who["lastName"])
+            self.report(Change(data.get("action", "add")), person, data.get("oldEmail", ""))
+
+    a_member_bounces = a_member_is_erased = None  # type: ignore[assignment]
+    the_list_is_backed_up = the_list_is_restored = None  # type: ignore[assignment]
+    the_store_is_restored = None  # type: ignore[assignment]
+
+    def released(self, contacts: set[int], *keys: AddressKey) -> None:
+        super().released(contacts, *keys)
+        self.server.opted_out &= self.out
+
+    def teardown(self) -> None:
+        super().teardown()
+        assert self.server.resubscribed == 0
+
+
 def play(machine: type[Wishes], examples: int, steps: int = 25) -> None:
     run_state_machine_as_test(
         machine,
@@ -521,6 +595,10 @@ def test_wishes_count_on_syncds_own_list() -> None:
 
 def test_wishes_count_on_listmonk() -> None:
     play(WishesOnListmonk, 6)
+
+
+def test_wishes_count_on_a_list_that_is_told_of() -> None:
+    play(WishesTold, 6)
 
 
 def test_wishes_count_on_mailman(mailman: MailmanServer) -> None:
