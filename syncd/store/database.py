@@ -66,6 +66,7 @@ class Database:
     Raises:
         ConfigurationError: the path can't be used.
         StoreError: the file is damaged, or was written by a newer syncd.
+        TemporaryError: the disk is full, or another process holds the file too long.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +79,7 @@ class Database:
                 f"The store {path} can't be opened: {error.strerror}.",
                 hint="Correct store.path, or give syncd's user the right to write there.",
             ) from error
-        try:
+        with self._told():
             # One connection: a run is one thread, and its page cache stays warm.
             self._raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
@@ -86,8 +87,6 @@ class Database:
             except BaseException:
                 self._raw.close()
                 raise
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
 
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:
@@ -154,7 +153,8 @@ class Database:
         except sqlite3.OperationalError as error:
             raise TemporaryError(
                 f"The store {self.path} can't be written: {error}.",
-                hint="Free disk space where it is full; nothing was half stored.",
+                hint="Free disk space where it is full, and see that syncd may write there; nothing was"
+                " half stored.",
             ) from error
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:

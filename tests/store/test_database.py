@@ -1,5 +1,6 @@
 """The file: its schema, its rights, its lock, and what becomes of a bad one."""
 
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -259,6 +260,21 @@ def test_on_a_full_disk_nothing_is_half_stored(path: Path) -> None:
 
     assert database.rows("SELECT COUNT(*) FROM meta") == [(0,)]
     database.close()
+
+
+def test_a_store_that_a_full_disk_lets_nobody_open_is_not_damaged(path: Path) -> None:
+    """As on a disk with no room for the memory that connections share."""
+    Store(path).close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(TemporaryError, match="can't be written") as caught:
+            Store(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert "disk space" in caught.value.hint
+    Store(path).close()
 
 
 def test_damage_met_on_the_way_is_told_as_such(path: Path) -> None:
