@@ -153,8 +153,8 @@ class Database:
         except sqlite3.OperationalError as error:
             raise TemporaryError(
                 f"The store {self.path} can't be written: {error}.",
-                hint="Free disk space where it is full, and see that syncd may write there; nothing was"
-                " half stored.",
+                hint="Free disk space where it is full, and see that syncd may write there;"
+                " nothing was half stored.",
             ) from error
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
