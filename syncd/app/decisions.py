@@ -10,7 +10,7 @@ from syncd.app.apply import DAY, stamp
 from syncd.app.run import new_run_id, opened
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
-from syncd.core.address import key_of
+from syncd.core.address import key_asked_for
 from syncd.core.link import ConsentScope, Link
 from syncd.core.pairs import NewLatch
 from syncd.core.people import ContactId, Person
@@ -51,10 +51,10 @@ def forget(world: World, address: str) -> Forgotten:
     """Erase a person's data from the store, audit and history; a latch stays, as a hash.
 
     Raises:
-        UsageError: nothing is known of that address.
+        UsageError: nothing is known of that address, or it is none.
         BusyError: a run is under way, which may hold the person's data.
     """
-    runs, stories, key = world.store.runs, world.store.stories, key_of(address)
+    runs, stories, key = world.store.runs, world.store.stories, key_asked_for(address)
     with world.store.lock():
         traces = stories.traces(key)
         latches = stories.latches(traces, world.store.consent.hashed)
@@ -72,10 +72,10 @@ def release(world: World, address: str, *, links: Sequence[str], reason: str) ->
     `links` are names, none standing for all. Returns how many latches were lifted.
 
     Raises:
-        UsageError: no such link, or nobody with that address is latched there.
+        UsageError: no such link, no address, or nobody with that address is latched there.
         BusyError: a run is under way.
     """
-    store, key, run, at = world.store, key_of(address), new_run_id(), stamp()
+    store, key, run, at = world.store, key_asked_for(address), new_run_id(), stamp()
     lifted = 0
     with store.lock():
         for link in world.chosen(links):
@@ -112,15 +112,17 @@ def unsubscribe(world: World, link: str, address: str) -> str:
 
     The latch holds from the moment this returns, whatever the list answers. While a run is
     under way it, or the next one, tells the list.
+
+    Raises:
+        UsageError: no such link, or no address.
     """
+    key_asked_for(address)
     chosen = world.link(link)
     reaches = [chosen]
     if chosen.consent.scope is ConsentScope.ACCOUNT:
         reaches = [chosen, *(other for other in world.links if other.name != chosen.name)]
     run = new_run_id()
     person = Person.of(address, "", "")
-    if not person.key:
-        raise UsageError("An address is needed.")
     waiting = [_latch(world, reached, person, run) for reached in reaches]
     try:
         with world.store.lock():

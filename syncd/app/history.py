@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from syncd.app.world import World
-from syncd.core.address import key_of
+from syncd.core.address import key_asked_for
 from syncd.core.events import Seen, What
 from syncd.core.journal import State, Story
 from syncd.core.people import ContactId, Person
@@ -76,9 +76,12 @@ def history(world: World, address: str) -> list[Told]:
 
     Any address will do that one of their contacts has or had. Where that leads to several
     contacts, each line says whose it is.
+
+    Raises:
+        UsageError: it is no address.
     """
     stories = world.store.stories
-    traces = stories.traces(key_of(address))
+    traces = stories.traces(key_asked_for(address))
     waiting = set(stories.waiting(traces))
     lists = {link.name: link.list_name or str(link.list_id) for link in world.links}
     seen = stories.seen(traces)

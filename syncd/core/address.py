@@ -8,6 +8,8 @@ from typing import Final, NewType
 import idna
 from email_validator import EmailNotValidError, validate_email
 
+from syncd.errors import UsageError
+
 AddressKey = NewType("AddressKey", str)
 
 NO_KEY: Final = AddressKey("")
@@ -36,6 +38,20 @@ def key_of(address: str) -> AddressKey:
         return AddressKey(address.lower())
     local, at, domain = address.rpartition("@")
     return AddressKey(local.translate(_ASCII_LOWER) + at + _domain_key(domain))
+
+
+def key_asked_for(address: str) -> AddressKey:
+    """Return the key of an address by which a person means somebody.
+
+    An empty one, or a text that many contacts have in its place, means nobody.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    key = key_of(address)
+    if "@" not in key:
+        raise UsageError("That is no e-mail address.", hint="Is it a variable without a value?")
+    return key
 
 
 def fault_of(address: str) -> str:

@@ -139,6 +139,39 @@ def test_a_wrong_release_lifts_nothing(
     assert on_lists(scene) == [False, True]
 
 
+@pytest.mark.parametrize("text", ["", " ", "none"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("release", *REASON),
+        ("forget",),
+        ("history",),
+        ("lists", "unsubscribe", "customers"),
+    ],
+)
+def test_a_text_that_is_no_address_means_nobody(
+    make_scene: MAKE,
+    planfix: SimulatedPlanfix,
+    anna: ContactId,
+    command: tuple[str, ...],
+    text: str,
+) -> None:
+    """A script's variable may be empty, as the address of many contacts is."""
+    scene = two_links(make_scene)
+    leave(scene, "1", "2")
+    planfix.edit(anna, email=text.strip())
+    scene.run()
+
+    told = scene.syncd(*command, text)
+
+    assert told.returncode == 2
+    assert "no e-mail address" in told.stderr
+    planfix.edit(anna, email=ELSEWHERE)
+    assert [applied(one) for one in scene.run().links] == [{}, {}]
+    with scene.world() as world:
+        assert history(world, ANNA)
+
+
 @pytest.mark.usefixtures("anna")
 def test_nobody_is_released_while_a_run_is_under_way(make_scene: MAKE) -> None:
     scene = two_links(make_scene)
