@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd.app.world import World
+from syncd.core.commands import command
 from syncd.core.link import Direction, Link, NewSubscribers, Vanished
 from syncd.core.people import ContactId, Member, MemberStatus
 from syncd.core.report import Failure, Outcome, in_step
@@ -122,7 +123,7 @@ def _check_link(world: World, link: Link) -> Checked:
             subject,
             ok=False,
             message="its pairs were made with another account, backend or list",
-            hint=f"Put the config back, or: syncd rebase {link.name}",
+            hint=f"Put the config back, or: {command('rebase', link.name)}",
             exit_code=4,
         )
     if world.store.links.creation_unknown(number):
@@ -130,7 +131,7 @@ def _check_link(world: World, link: Link) -> Checked:
             subject,
             ok=False,
             message="whether its list was created is unknown",
-            hint=f"Set list_id in the config, or: syncd rebase {link.name}",
+            hint=f"Set list_id in the config, or: {command('rebase', link.name)}",
             exit_code=78,
         )
     pairs = world.store.pairs.count(number)
@@ -191,7 +192,7 @@ def _link_status(world: World, link: Link) -> dict[str, Any]:
     strangers = Counter(why for contact, why in waiting if not contact)
     reasons += [
         f"members of the list without a contact ({count}): {why};"
-        f" to see who: syncd lists members {link.name}"
+        f" to see who: {command('lists members', link.name)}"
         for why, count in strangers.items()
     ]
     waits = {count: found.get(count, 0) for count in ("withheld", "held", "quarantined")}

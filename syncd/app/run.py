@@ -14,6 +14,7 @@ from syncd.app.close import close
 from syncd.app.plan import LinkPlan, plan_link
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
+from syncd.core.commands import command
 from syncd.core.link import Link
 from syncd.core.plan import Finding, Guard, Op
 from syncd.core.report import Failure, LinkReport, RunReport
@@ -177,7 +178,7 @@ def _other_scope(world: World, open_link: OpenLink) -> Finding | None:
     return Finding(
         Guard.SCOPE,
         f"The pairs of link {name} were made with another account, backend or list.",
-        f"Put the config back, or forget the pairs and adopt again: syncd rebase {name}",
+        f"Put the config back, or forget the pairs and adopt again: {command('rebase', name)}",
     )
 
 
@@ -281,7 +282,7 @@ def _ensure_list(open_link: OpenLink) -> ListId:
             f"Whether the list of link {link.name} was created is unknown: the service was asked"
             " to, and its answer never came.",
             hint="Look for the list at the service and set list_id in the config; or have a new"
-            f" one made: syncd rebase {link.name}",
+            f" one made: {command('rebase', link.name)}",
         )
     links.ask(number)
     try:

@@ -7,6 +7,7 @@ import click
 
 from syncd.cli import render
 from syncd.cli.asked import Asked, confirm, pass_asked, show
+from syncd.core.commands import command
 from syncd.errors import UsageError
 
 _PARTLY = 1
@@ -69,9 +70,8 @@ def forget(asked: Asked, email: str) -> None:
     if forgotten.latched:
         show(["They unsubscribed: a hash is kept, so that syncd never subscribes them again."])
     for link in forgotten.still_on:
-        show(
-            [f"Still on the list of {link}; to take them off: syncd lists unsubscribe {link} EMAIL"]
-        )
+        taking_off = command("lists unsubscribe", link, "EMAIL")
+        show([f"Still on the list of {link}; to take them off: {taking_off}"])
     if forgotten.contacts:
         show(["As long as Planfix has the contact, the next run reads it again: delete it there."])
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from syncd.core.commands import command
 from syncd.core.plan import Finding, Guard, Op
 from syncd.core.report import Outcome, in_step
 
@@ -60,8 +61,8 @@ class Refusal:
     def command(self) -> str:
         """The command that lets it go on."""
         if any(finding.guard is Guard.SCOPE for finding in self.findings):
-            return f"syncd rebase {self.link}"
-        return f"syncd approve {self.run}"
+            return command("rebase", self.link)
+        return command("approve", self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

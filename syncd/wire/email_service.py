@@ -34,6 +34,8 @@ _DATA: Final = frozenset({"listName", "listId", "action", "contact", "oldEmail"}
 _CONTACT: Final = ("id", "email", "firstName", "lastName")
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DONE: Final = _ENCODER.encode({"success": True}).encode()
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What has no place in a name: controls of terminals, lines, and the direction of writing."""
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
@@ -391,7 +393,7 @@ def _is_id(value: object) -> TypeGuard[int]:
 
 
 def _needed_text(data: dict[str, Any], name: str) -> str:
-    text = _text(data.get(name)).strip()
+    text = _UNSEEN.sub("", _text(data.get(name))).strip()
     if not text:
         raise NotUnderstoodError(f"{name} is missing")
     if len(text) > _LONGEST_FIELD:

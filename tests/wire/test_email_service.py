@@ -183,6 +183,14 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
     assert read_request(envelope) == CreateList("A\ufffd")
 
 
+def test_a_list_name_holds_nothing_that_a_terminal_or_a_page_obeys() -> None:
+    name = "\x1b[2JCus\u202etomers\u2069\nand\x00 friends\u2028"
+
+    read = read_request(Envelope("createList", "t", {"listName": name}))
+
+    assert read == CreateList("[2JCustomersand friends")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"listId=1", b"[1]", b'"x"', b"null", b"\xff\xfe{}", b"[" * 100_000, b"1" * 5000],
@@ -202,6 +210,7 @@ def test_bytes_that_are_no_object_are_malformed_and_not_quoted(body: bytes) -> N
         ("getContacts", {"listId": LIST}),
         ("createList", {}),
         ("createList", {"listName": "  "}),
+        ("createList", {"listName": "\u202e \n"}),
         ("deleteList", {}),
         ("deleteList", {"listId": True}),
         ("deleteList", {"listId": ""}),
