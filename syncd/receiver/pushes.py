@@ -119,6 +119,7 @@ def _keep(
         case Change.ADD:
             batch.joined(link, report.person, at=at)
         case Change.UPDATE:
-            batch.changed(link, report.person, old_key=key_of(report.old_address), at=at)
+            old_key = key_of(report.old_address)
+            batch.changed(link, latched_in, report.person, old_key=old_key, at=at)
         case never:
             assert_never(never)

@@ -24,6 +24,10 @@ RUN: Final = "list-events"
 
 LEFT: Final = "the list says that they unsubscribed"
 
+MOVED: Final = "the list says that somebody who unsubscribed has this address now"
+
+_LATCHED: Final = "SELECT 1 FROM latch WHERE link IN (?, ?) AND key_hash = ?"
+
 ECHO: Final = timedelta(minutes=5)
 """So long after a write of ours a service may still tell us of it."""
 
@@ -47,13 +51,15 @@ OR reported.contact IS NOT COALESCE(excluded.contact, reported.contact)
 OR (reported.old_key = '' AND excluded.old_key <> '')
 """
 
-# Writes of ours that are under way, or were done just now: what takes an address off the list …
+# Writes of ours that were sent or done just now: what takes an address off the list, unless it was
+# put back since. A rename is none of them: a service tells of it as of a change …
 _TAKEN_OFF: Final = """
 SELECT 1 FROM operation WHERE link = ?1 AND state IN ('planned', 'sent') AND state = 'sent'
-   AND (key = ?2 AND op IN ('remove', 'unsubscribe') OR old_key = ?2 AND op = 'rename')
+   AND at >= ?3 AND key = ?2 AND op IN ('remove', 'unsubscribe')
 UNION ALL
 SELECT 1 FROM operation WHERE op = 'remove' AND link = ?1 AND at >= ?3 AND key = ?2
    AND state = 'done'
+   AND NOT EXISTS (SELECT 1 FROM pair WHERE link = ?1 AND key = ?2 AND status = 'active')
 """
 
 # … and what puts it there: of whoever left just now, a service may still tell what was before.
@@ -178,7 +184,7 @@ class ReportBatch:
         latches = [NewLatch(LEFT, key=key) for key in (person.key, *(earlier or ())) if key]
         if contact is not None:
             latches.append(NewLatch(LEFT, contact=contact))
-        consent.leave(self._raw, link, latched_in, latches, self._hashed, run=RUN, at=_stamp(at))
+        self._leave(link, latched_in, latches, at=at)
 
     def joined(self, link: LinkNumber, person: Person, *, at: datetime) -> None:
         """Remember that somebody subscribed; not so where it may be a write of ours."""
@@ -186,10 +192,24 @@ class ReportBatch:
         self._report(link, person, MemberStatus.ACTIVE, at=at, joined=not ours)
 
     def changed(
-        self, link: LinkNumber, person: Person, *, old_key: AddressKey, at: datetime
-    ) -> None:
-        """Remember what a member changed; `old_key` is where they moved from, empty where not."""
+        self, link: LinkNumber, latched_in: LinkNumber, person: Person, *,
+        old_key: AddressKey, at: datetime,
+    ) -> None:  # fmt: skip
+        """Remember what a member changed; `old_key` is where they moved from, empty where not.
+
+        The new address is latched of one who had left.
+        """
         self._report(link, person, MemberStatus.ACTIVE, at=at, old_key=old_key)
+        if old_key and self._found(_LATCHED, link, latched_in, self._hashed(old_key)):
+            latch = NewLatch(MOVED, key=person.key)
+            consent.leave(
+                self._raw, link, latched_in, [latch], self._hashed, run=RUN, at=_stamp(at)
+            )
+
+    def _leave(
+        self, link: LinkNumber, latched_in: LinkNumber, latches: Sequence[NewLatch], *, at: datetime
+    ) -> None:
+        consent.leave(self._raw, link, latched_in, latches, self._hashed, run=RUN, at=_stamp(at))
 
     def _report(
         self, link: LinkNumber, person: Person, status: MemberStatus, *,

@@ -11,6 +11,7 @@ import pytest
 from syncd import clock
 from syncd.app import look
 from syncd.app.wiring import account_of, read_config
+from syncd.core.address import AddressKey
 from syncd.core.people import MemberStatus, Person
 from syncd.core.report import LinkReport
 from syncd.receiver.pushes import UNKNOWN_LIST, Answer, reported
@@ -226,6 +227,71 @@ def test_whoever_leaves_long_after_our_removal_means_it(make: Make) -> None:
     service_of(scene).left(ANNA, after=LATER)
 
     assert latched(scene) == 1
+
+
+@pytest.mark.parametrize("hours", [0, 5])
+def test_who_leaves_while_their_new_address_is_on_its_way_stays_out_at_both(
+    make: Make, hours: int
+) -> None:
+    scene = make("")
+    scene.planfix.edit(101, email="anna@example.org")
+    scene.service.fail(Fault.DROP, times=None)
+    assert scene.run().exit_code == 69
+    scene.service.opted_out |= {Person.of(ANNA, "", "").key}
+    scene.service.lists[service_of(scene).list_id].members.pop(AddressKey(ANNA))
+
+    service_of(scene).left(ANNA, after=timedelta(hours=hours))
+    scene.service.recover()
+    run(scene)
+
+    assert latched(scene) > 0
+    assert scene.members().keys() == {BEN}
+
+
+def test_a_removal_whose_answer_was_lost_hides_nobodys_leaving_for_long(make: Make) -> None:
+    scene = make("")
+    scene.planfix.delete(101)
+    scene.service.fail(Fault.DROP, times=None)
+    assert scene.run().exit_code == 69
+
+    service_of(scene).left(ANNA)
+    assert latched(scene) == 0
+    service_of(scene).left(ANNA, after=LATER)
+
+    assert latched(scene) == 1
+
+
+def test_who_was_put_on_again_and_leaves_means_it(make: Make) -> None:
+    scene = make("")
+    scene.planfix.delete(101)
+    run(scene)
+    scene.planfix.add(name="Anna", email=ANNA, id=103)
+    assert applied(run(scene)) == {"add": 1}
+
+    service_of(scene).left(ANNA, after=timedelta(minutes=2))
+    scene.planfix.edit(103, email="anna@example.org")
+
+    assert applied(run(scene)) == {}
+    assert latched(scene) > 0
+
+
+@pytest.mark.parametrize("runs_between", [0, 1])
+@pytest.mark.parametrize("who", [ANNA, "cleo@example.com"])
+def test_where_somebody_who_left_moves_to_nobody_is_added(
+    make: Make, who: str, runs_between: int
+) -> None:
+    scene = make("")
+    service = service_of(scene)
+    service.left(who)
+    for _ in range(runs_between):
+        run(scene)
+    service.changed("moved@example.org", "A", "B", who)
+    for _ in range(runs_between):
+        run(scene)
+
+    scene.planfix.add(name="Somebody", email="moved@example.org", id=103)
+
+    assert applied(run(scene)) == {}
 
 
 # Who is back.
