@@ -100,6 +100,15 @@ def _of_last_runs(value: Callable[[LinkRun], float | None]) -> Callable[[_Readin
     return values
 
 
+def _of_judged(value: Callable[[LinkRun], float]) -> Callable[[_Reading], _Values]:
+    """Return one value for each link that was judged: what waits outlives a run that fails."""
+    return lambda reading: (
+        ((link.name,), value(link.judged))
+        for link in reading.overview.links
+        if link.judged is not None
+    )
+
+
 def _of_ops(counts: Callable[[LinkOverview], Mapping[Op, int]]) -> Callable[[_Reading], _Values]:
     return lambda reading: (
         ((link.name, op), counts(link).get(op, 0)) for link in reading.overview.links for op in Op
@@ -160,12 +169,12 @@ _KINDS: Final = (
     _Kind(_G, "syncd_link_certified",
           "1 where the link's last read of Planfix proved itself whole, else 0.", _LINK,
           _of_last_runs(lambda run: run.certified)),
-    _Kind(_G, "syncd_link_withheld", "Operations that the link's last run withheld.", _LINK,
-          _of_last_runs(lambda run: run.withheld)),
-    _Kind(_G, "syncd_link_held", "Contacts held in the link's last run.", _LINK,
-          _of_last_runs(lambda run: run.held)),
-    _Kind(_G, "syncd_link_quarantined", "Contacts in quarantine in the link's last run.", _LINK,
-          _of_last_runs(lambda run: run.quarantined)),
+    _Kind(_G, "syncd_link_withheld", "Operations that the link's last plan withheld.", _LINK,
+          _of_judged(lambda run: run.withheld)),
+    _Kind(_G, "syncd_link_held", "Contacts held in the link's last plan.", _LINK,
+          _of_judged(lambda run: run.held)),
+    _Kind(_G, "syncd_link_quarantined", "Contacts in quarantine at the link's last plan.", _LINK,
+          _of_judged(lambda run: run.quarantined)),
     _Kind(_G, "syncd_link_latched", "People who are not subscribed again.", _LINK,
           _of_links(lambda link: link.latched)),
     _Kind(_C, "syncd_link_runs_total", "Runs of the link, by how they ended.",

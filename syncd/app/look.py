@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syncd.app.world import World
 from syncd.core.commands import command
@@ -14,6 +14,9 @@ from syncd.core.people import ContactId, Member, MemberStatus
 from syncd.core.report import Failure, Outcome, in_step
 from syncd.errors import SyncdError, UsageError
 from syncd.ports import ListId, MemberSide
+
+if TYPE_CHECKING:
+    from syncd.store.runs import LinkPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +182,12 @@ def status(world: World, next_run: datetime | None = None) -> dict[str, Any]:
 def _link_status(world: World, link: Link) -> dict[str, Any]:
     store = world.store
     number = store.links.number(link.name)
-    document = store.runs.last(link.name)
-    found: dict[str, Any] = next(
-        (part for part in (document or {}).get("links", ()) if part["link"] == link.name), {}
-    )
-    findings = store.runs.findings(document["run"], link.name) if document else []
+    last, judged = store.runs.last_of(link.name), store.runs.last_judged(link.name)
     waiting = store.runs.waiting(number) if number is not None else []
+    findings = judged.findings if judged is not None else []
     reasons = [f"{message} {hint}".strip() for _, message, hint in findings]
-    if found.get("error"):
-        reasons.append(found["error"]["message"])
+    if last is not None and last.part["error"]:
+        reasons.append(f"{last.part['error']['message'].rstrip('.')}. {last.hint}".strip())
     reasons += [f"contact {contact}: {why}" for contact, why in waiting if contact]
     strangers = Counter(why for contact, why in waiting if not contact)
     reasons += [
@@ -195,17 +195,30 @@ def _link_status(world: World, link: Link) -> dict[str, Any]:
         f" to see who: {command('lists members', link.name)}"
         for why, count in strangers.items()
     ]
-    waits = {count: found.get(count, 0) for count in ("withheld", "held", "quarantined")}
+    waits = {
+        count: judged.part[count] if judged is not None else 0
+        for count in ("withheld", "held", "quarantined")
+    }
     return {
         "link": link.name,
         "list": link.list_name or str(link.list_id),
-        "in_step": bool(found) and in_step(Outcome(found["outcome"]), **waits),
+        "in_step": last is not None and in_step(Outcome(last.part["outcome"]), **waits),
         "pairs": store.pairs.count(number) if number is not None else 0,
         **waits,
         "latched": store.consent.count(number) if number is not None else 0,
-        "last_run": _brief(document),
+        "approve": _approval(world, link, judged),
+        "last_run": _brief(last.document if last is not None else None),
         "reasons": reasons,
     }
+
+
+def _approval(world: World, link: Link, judged: "LinkPart | None") -> dict[str, Any] | None:
+    """Return the run to approve, with the other links of which that releases something."""
+    if judged is None or not judged.part["withheld"]:
+        return None
+    run = judged.document["run"]
+    also = [name for name in world.store.runs.withheld_from(run) if name != link.name]
+    return {"run": run, "also": also}
 
 
 def _brief(document: dict[str, Any] | None) -> dict[str, Any] | None:

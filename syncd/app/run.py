@@ -138,7 +138,7 @@ def _run_link(
     with closing(open_link.backend):
         refusal = _other_scope(world, open_link)
         if refusal is not None:
-            done.findings = (refusal,)
+            done.findings, done.judged = (refusal,), True
             return
         if not report.dry_run:
             settle(open_link, world.list_id(link))
@@ -212,7 +212,7 @@ def _compare_and_apply(
     report.list_read = plan.list_read
     report.planned = {op: plan.counts[op] for op in Op}
     report.withheld, report.held, report.suppressed = plan.withheld, plan.held, plan.suppressed
-    report.findings = plan.verdict.findings
+    report.findings, report.judged = plan.verdict.findings, True
     if plan.withheld and not dry_run:
         open_link.store.journal.thin_withheld(open_link.number)
     report.operations = plan.operations

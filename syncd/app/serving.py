@@ -28,7 +28,7 @@ from syncd.receiver.pushes import Token, Tokens
 from syncd.receiver.server import Server
 from syncd.receiver.sms import PATH as SMS
 from syncd.receiver.sms import SmsAccount, sms_routes
-from syncd.store.overview import overview
+from syncd.store.overview import overview, run_ended
 from syncd.store.store import Store
 
 T = TypeVar("T")
@@ -136,7 +136,12 @@ class Serving:
         """Return what shows how things stand."""
         path, links = settings.store.path, settings.links
         return page(
-            Sources(lambda: overview(path, links), self._pulse, self._counts.by_place),
+            Sources(
+                overview=lambda: overview(path, links),
+                run_ended=lambda: run_ended(path),
+                pulse=self._pulse,
+                pushes=self._counts.by_place,
+            ),
             metrics=exposition,
             metrics_type=CONTENT_TYPE,
             now=clock.now,

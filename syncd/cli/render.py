@@ -189,9 +189,11 @@ def status(found: Mapping[str, Any]) -> Iterator[str]:
     for link in found["links"]:
         for reason in link["reasons"]:
             yield f"{link['link']}: {cell(reason)}"
-        if link["withheld"]:
-            run = link["last_run"]["run"]
-            yield f"{link['link']}: if what is withheld is right: syncd approve {run}"
+        if link["approve"]:
+            run, also = link["approve"]["run"], link["approve"]["also"]
+            more = f" (it also releases what that run withheld of: {', '.join(also)})"
+            told = f"if what is withheld is right{more if also else ''}: syncd approve {run}"
+            yield f"{link['link']}: {cell(told)}"
     yield f"last run: {_last(found['last_run'])}"
     yield f"next run: {cell(found['next_run'])}"
 

@@ -14,7 +14,7 @@ class LinkRun:
     """One link's part of a run that has ended; `duration_s` is the whole run's.
 
     The counts are those of the run document, zeros left out. `error` says what stopped the
-    link, or the run.
+    link, or the run, and `hint` what to do about it.
     """
 
     run: str
@@ -30,6 +30,7 @@ class LinkRun:
     held: int = 0
     quarantined: int = 0
     error: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +47,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What a guard withheld in a link's last run, or why it stopped the link.
+    """What a guard withheld in the link's last run that it judged, or why it stopped the link.
 
-    `approved` is until when a person's word holds; None where there is none.
+    `also` are the other links of which the same run withheld something: an approval is the
+    whole run's. `approved` is until when a person's word holds; None where there is none.
     """
 
     run: str
     link: str
     findings: tuple[Finding, ...]
     operations: Mapping[Op, int]
+    also: tuple[str, ...] = ()
     approved: datetime | None = None
 
     @property
@@ -69,9 +72,10 @@ class Refusal:
 class LinkOverview:
     """One link: its last runs, the latest first, and who waits.
 
-    `held` and `quarantined` show some of those whom the last run counted. `latched` counts
-    contacts, or addresses where those are more. `runs_total`, `planned_total` and
-    `applied_total` count since the store was made.
+    `judged` is the last run that came as far as its guards: what it left waiting still waits,
+    however many have failed since. `held` and `quarantined` show some of those whom it counted.
+    `latched` counts contacts, or addresses where those are more. `runs_total`, `planned_total`
+    and `applied_total` count since the store was made.
     """
 
     name: str
@@ -79,6 +83,7 @@ class LinkOverview:
     pairs: int = 0
     latched: int = 0
     runs: tuple[LinkRun, ...] = ()
+    judged: LinkRun | None = None
     refusal: Refusal | None = None
     held: tuple[Waiting, ...] = ()
     quarantined: tuple[Waiting, ...] = ()
@@ -99,8 +104,8 @@ class LinkOverview:
     @property
     def unseen(self) -> int:
         """How many more of them there are than are shown."""
-        last = self.last
-        counted = last.held + last.quarantined if last is not None else 0
+        judged = self.judged
+        counted = judged.held + judged.quarantined if judged is not None else 0
         return max(0, counted - len(self.held) - len(self.quarantined))
 
     @property

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from syncd.core.plan import Finding, Op
-from syncd.errors import SyncdError
+from syncd.errors import Kind, SyncdError
 
 PRECEDENCE: Final = (78, 77, 70, 69, 75, 4, 1)
 """Of several exit codes, the first of these is the run's."""
@@ -27,6 +27,12 @@ def in_step(outcome: Outcome, *, withheld: int, held: int, quarantined: int) -> 
     return outcome is Outcome.OK and not (withheld or held or quarantined)
 
 
+_ADVICE: Final[Mapping[str, str]] = {
+    Kind.TEMPORARY: "The next run tries again; if it stays, look after the side that is named.",
+    Kind.INTERNAL: "Report it, with the traceback from the log.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What stopped a link or a run."""
@@ -41,6 +47,11 @@ class Failure:
     def of(cls, error: SyncdError) -> "Failure":
         """Return what an error says of itself."""
         return cls(error.kind.value, str(error), error.exit_code, error.hint, error.rest_s)
+
+    @property
+    def advice(self) -> str:
+        """Return what to do next: the hint, or what its kind asks for."""
+        return self.hint or _ADVICE.get(self.kind, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,7 @@ class LinkReport:
     suppressed: int = 0
     findings: tuple[Finding, ...] = ()
     failure: Failure | None = None
+    judged: bool = False  # it came as far as its guards
     stopped: bool = False  # asked to stop before the end
     operations: tuple[PlannedOperation, ...] | None = None  # a dry run's plan
 

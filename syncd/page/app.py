@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,6 +22,8 @@ from syncd.core.overview import Overview, Pulse
 from syncd.errors import SyncdError
 from syncd.page import view
 from syncd.page.health import problems
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -44,12 +46,13 @@ _RETRY_AFTER_S: Final = 30
 class Sources:
     """Where the operator's side has it from; each may be called by several threads at once.
 
-    `overview` reads how things stand (SyncdError where the store can't be read). `pulse` asks the
-    scheduler, and is None where there is none yet. `pushes` counts what came in since the process
-    began, by place and result.
+    `overview` reads how things stand, `run_ended` no more than when the last run did (SyncdError
+    where the store can't be read). `pulse` asks the scheduler, and is None where there is none
+    yet. `pushes` counts what came in since the process began, by place and result.
     """
 
     overview: Callable[[], Overview]
+    run_ended: Callable[[], datetime | None]
     pulse: Callable[[], Pulse | None]
     pushes: Callable[[], Mapping[tuple[str, str], int]]
 
@@ -102,12 +105,14 @@ class _Answers:
         return await run_in_threadpool(self._page)
 
     def _page(self) -> Response:
-        now, pulse, found = self._now(), self._sources.pulse(), self._overview()
+        now, pulse = self._now(), self._sources.pulse()
+        found = _read(self._sources.overview)
+        ended = found.run_ended if isinstance(found, Overview) else found
         html = view.page(
-            found if isinstance(found, Overview) else Overview(),
+            found if isinstance(found, Overview) else None,
             pulse=pulse,
             pushes=self._sources.pushes(),
-            problems=problems(found, pulse, now),
+            problems=problems(ended, pulse, now),
             now=now,
         )
         return Response(html, _status(found), media_type="text/html")
@@ -117,7 +122,7 @@ class _Answers:
         return await run_in_threadpool(self._metrics)
 
     def _metrics(self) -> Response:
-        found = self._overview()
+        found = _read(self._sources.overview)
         if isinstance(found, SyncdError):
             return PlainTextResponse(f"{found}\n", _status(found))
         sources = self._sources
@@ -129,17 +134,18 @@ class _Answers:
         return await run_in_threadpool(self._health)
 
     def _health(self) -> Response:
-        found = self._overview()
-        wrong = problems(found, self._sources.pulse(), self._now())
+        ended = _read(self._sources.run_ended)
+        wrong = problems(ended, self._sources.pulse(), self._now())
         body = {"status": "failing" if wrong else "ok", "problems": [asdict(one) for one in wrong]}
         status = HTTPStatus.SERVICE_UNAVAILABLE if wrong else HTTPStatus.OK
         return Response(json.dumps(body), status, media_type="application/json")
 
-    def _overview(self) -> Overview | SyncdError:
-        try:
-            return self._sources.overview()
-        except SyncdError as error:
-            return error
+
+def _read(source: Callable[[], T]) -> T | SyncdError:
+    try:
+        return source()
+    except SyncdError as error:
+        return error
 
 
 def _status(found: Overview | SyncdError) -> HTTPStatus:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from syncd.core.overview import Overview, Pulse
+from syncd.core.overview import Pulse
 from syncd.errors import SyncdError
 
 BEAT_S: Final = 120.0
@@ -26,16 +26,16 @@ class Problem:
 
 
 def problems(
-    overview: Overview | SyncdError, pulse: Pulse | None, now: datetime
+    ended: datetime | SyncdError | None, pulse: Pulse | None, now: datetime
 ) -> tuple[Problem, ...]:
-    """Return what is wrong; `overview` is an error where the store can't be read."""
+    """Return what is wrong; `ended` says when the last run did, or why nobody can read it."""
     found = []
-    if isinstance(overview, SyncdError):
-        found.append(Problem("store", f"{overview} {overview.hint}".strip()))
+    if isinstance(ended, SyncdError):
+        found.append(Problem("store", f"{ended} {ended.hint}".strip()))
     if pulse is not None:
         found += _of_scheduler(pulse, now)
-        if isinstance(overview, Overview) and pulse.running_since is None:
-            found += _of_runs(overview.run_ended, pulse, now)
+        if not isinstance(ended, SyncdError) and pulse.running_since is None:
+            found += _of_runs(ended, pulse, now)
     return tuple(found)
 
 

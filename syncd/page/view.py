@@ -66,21 +66,24 @@ _CANT: Final = Standing("syncd can't do its work", "bad")
 
 
 def page(
-    overview: Overview,
+    overview: Overview | None,
     *,
     pulse: Pulse | None,
     pushes: Mapping[tuple[str, str], int],
     problems: tuple[Problem, ...],
     now: datetime,
 ) -> str:
-    """Return the page as it stands at a moment."""
+    """Return the page as it stands at a moment; without an overview, since none can be had."""
+    shown = overview or Overview()
     return _ENVIRONMENT.get_template("page.html").render(
-        overview=overview,
+        overview=shown,
+        unread=overview is None,
         pulse=pulse,
         pushes=pushes,
         problems=problems,
         now=now,
-        headline=_CANT if problems else headline(overview),
+        failing=[link for link in shown.links if link.last and link.last.error],
+        headline=_CANT if problems else headline(shown),
         version=version("syncd"),
         style=Markup(STYLE),  # noqa: S704  (a file of ours)
     )

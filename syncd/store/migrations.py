@@ -199,6 +199,12 @@ DELETE FROM compared
 CREATE INDEX reported_joined ON reported (key) WHERE joined;
 CREATE INDEX reported_joined_contact ON reported (contact) WHERE joined
 """,
+    # 15: what to do about a link that failed, and whether its run came as far as its guards.
+    """
+ALTER TABLE link_run ADD COLUMN hint VARCHAR NOT NULL DEFAULT '';
+ALTER TABLE link_run ADD COLUMN judged BOOLEAN NOT NULL DEFAULT 0;
+UPDATE link_run SET judged = outcome <> 'failed' OR findings <> '[]'
+""",
 )
 
 

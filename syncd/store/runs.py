@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from syncd.core.address import AddressKey, key_of
 from syncd.core.link import LinkNumber, Selection
 from syncd.core.people import ContactId
-from syncd.core.plan import Finding, Op
-from syncd.core.report import RunReport
+from syncd.core.plan import Op
+from syncd.core.report import LinkReport, RunReport
 from syncd.store import tally
 from syncd.store.database import Database
 from syncd.store.snapshots import read_anew
@@ -21,6 +21,31 @@ DELETE FROM event WHERE contact = 0 AND key IN (
      UNION SELECT key FROM event WHERE contact = ?1)
 """
 """Erases what was told of an address alone, where it is one of a contact's."""
+
+WITHHELD_FROM: Final = (
+    "SELECT DISTINCT l.name FROM operation o JOIN link l ON l.id = o.link"
+    " WHERE o.run = ? AND o.state = 'withheld' ORDER BY l.name"
+)
+"""The links of which a run withheld something: what its approval is about."""
+
+_LAST_OF: Final = (
+    "SELECT r.document, l.findings, l.hint FROM link_run l JOIN run r ON r.id = l.run"
+    " WHERE l.link = ? AND NOT r.dry_run ORDER BY r.started DESC LIMIT 1"
+)
+_LAST_JUDGED: Final = _LAST_OF.replace(" ORDER BY", " AND l.judged ORDER BY")
+
+
+class LinkPart(NamedTuple):
+    """What a run found out about one link: `part` is the link's of the whole run's `document`.
+
+    `findings` are why it was refused: guard, message and hint of each. `hint` is what to do
+    about what stopped the link.
+    """
+
+    document: dict[str, Any]
+    part: dict[str, Any]
+    findings: list[list[str]]
+    hint: str
 
 
 class Runs:
@@ -51,33 +76,35 @@ class Runs:
                 (at, report.outcome.value, report.exit_code, json.dumps(document), report.run),
             )
             raw.executemany(
-                "INSERT INTO link_run (run, link, outcome, findings) VALUES (?, ?, ?, ?)",
-                [
-                    (report.run, done.link, done.outcome.value, _findings(done.findings))
-                    for done in report.links
-                ],
+                "INSERT INTO link_run (run, link, outcome, findings, hint, judged)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [_link_run(report.run, done) for done in report.links],
             )
             if not report.dry_run:
                 tally.add(raw, _counts(report, at))
 
-    def last(self, link: str | None = None) -> dict[str, Any] | None:
-        """Return the document of the last run that ended, of one link or of any."""
-        from sqlmodel import col, select  # noqa: PLC0415  (see database.py)
+    def last(self) -> dict[str, Any] | None:
+        """Return the document of the last run that ended."""
+        rows = self._database.rows(
+            "SELECT document FROM run WHERE finished IS NOT NULL AND NOT dry_run"
+            " ORDER BY started DESC LIMIT 1"
+        )
+        return json.loads(rows[0][0]) if rows else None
 
-        from syncd.store.tables import LinkRunRow, RunRow  # noqa: PLC0415
+    def last_of(self, link: str) -> LinkPart | None:
+        """Return what the last run of a link that ended found out about it."""
+        return self._part(_LAST_OF, link)
 
-        query = select(RunRow).where(col(RunRow.finished).is_not(None))
-        query = query.where(col(RunRow.dry_run).is_(False))
-        if link is not None:
-            query = query.join(LinkRunRow, col(LinkRunRow.run) == col(RunRow.id)).where(
-                LinkRunRow.link == link
-            )
-        with self._database.session() as session:
-            row = session.exec(query.order_by(col(RunRow.started).desc()).limit(1)).first()
-            if row is None:
-                return None
-            found: dict[str, Any] = json.loads(row.document)
-            return found
+    def last_judged(self, link: str) -> LinkPart | None:
+        """Return the same of the last run that came as far as the link's guards."""
+        return self._part(_LAST_JUDGED, link)
+
+    def _part(self, query: str, link: str) -> LinkPart | None:
+        for told, findings, hint in self._database.rows(query, (link,)):
+            document = json.loads(told)
+            part = next(part for part in document["links"] if part["link"] == link)
+            return LinkPart(document, part, json.loads(findings), hint)
+        return None
 
     def outcomes(self, count: int) -> list[str]:
         """Return how the last runs ended, the latest first; dry runs don't count."""
@@ -87,19 +114,6 @@ class Runs:
             (count,),
         )
         return [row[0] for row in rows]
-
-    def findings(self, run: str, link: str) -> list[list[str]]:
-        """Return why a run was refused: guard, message and hint of each finding."""
-        from sqlmodel import select  # noqa: PLC0415  (see database.py)
-
-        from syncd.store.tables import LinkRunRow  # noqa: PLC0415
-
-        with self._database.session() as session:
-            row = session.exec(
-                select(LinkRunRow).where(LinkRunRow.run == run, LinkRunRow.link == link)
-            ).first()
-            found: list[list[str]] = json.loads(row.findings) if row is not None else []
-            return found
 
     def known(self, run: str) -> bool:
         """Say whether there was a run, or a command that journaled something, of this name."""
@@ -119,6 +133,10 @@ class Runs:
             "SELECT COUNT(*) FROM operation WHERE run = ? AND state = 'withheld'", (run,)
         )
         return int(rows[0][0])
+
+    def withheld_from(self, run: str) -> list[str]:
+        """Return the names of the links of which a run withheld something."""
+        return [row[0] for row in self._database.rows(WITHHELD_FROM, (run,))]
 
     def approve(self, run: str, *, at: str, until: str) -> None:
         """Remember a person's word."""
@@ -267,5 +285,7 @@ def _counts(report: RunReport, at: str) -> Iterator[tuple[tally.Key, int]]:
             yield tally.APPLIED(link.link, op), link.applied.get(op, 0)
 
 
-def _findings(findings: Sequence[Finding]) -> str:
-    return json.dumps([[f.guard.value, f.message, f.hint] for f in findings])
+def _link_run(run: str, done: LinkReport) -> tuple[str, str, str, str, str, bool]:
+    findings = json.dumps([[f.guard.value, f.message, f.hint] for f in done.findings])
+    hint = done.failure.advice if done.failure is not None else ""
+    return run, done.link, done.outcome.value, findings, hint, done.judged

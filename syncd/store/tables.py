@@ -266,7 +266,10 @@ class RunRow(SQLModel, table=True):
 
 
 class LinkRunRow(SQLModel, table=True):
-    """What one run found out about one link, for status and the operator."""
+    """What one run found out about one link, for status and the operator.
+
+    `hint` is what to do about what stopped the link; `judged`: it came as far as its guards.
+    """
 
     __tablename__ = "link_run"
     __table_args__ = (Index("link_run_latest", "link", "run"),)
@@ -274,6 +277,8 @@ class LinkRunRow(SQLModel, table=True):
     link: str = Field(primary_key=True)
     outcome: str
     findings: str  # JSON: a list of [guard, message, hint]
+    hint: str = ""
+    judged: bool = False
 
 
 class TallyRow(SQLModel, table=True):

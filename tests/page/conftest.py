@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx
 from starlette.types import ASGIApp
@@ -29,6 +30,9 @@ class Shown:
             raise self.found
         return self.found
 
+    def run_ended(self) -> datetime | None:
+        return self.overview().run_ended
+
     def pulse(self) -> Pulse | None:
         return self.beat
 
@@ -39,7 +43,7 @@ class Shown:
 def app(shown: Shown | None = None) -> ASGIApp:
     shown = shown or Shown()
     return application(
-        Sources(shown.overview, shown.pulse, shown.pushes),
+        Sources(shown.overview, shown.run_ended, shown.pulse, shown.pushes),
         metrics=exposition,
         metrics_type=CONTENT_TYPE,
         now=lambda: NOW,

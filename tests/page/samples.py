@@ -22,6 +22,7 @@ def run(
     applied: Mapping[str, int] | None = None,
     *,
     error: str = "",
+    hint: str = "",
     withheld: int = 0,
     held: int = 0,
     quarantined: int = 0,
@@ -34,6 +35,7 @@ def run(
         finished=ended, duration_s=3.2 + number % 5, outcome=outcome,
         planned=counts, applied=counts, planfix_read=1843, list_read=1790,
         certified=True, withheld=withheld, held=held, quarantined=quarantined, error=error,
+        hint=hint,
     )  # fmt: skip
 
 
@@ -53,6 +55,7 @@ def quiet(count: int) -> tuple[LinkRun, ...]:
 
 NEWSLETTER = LinkOverview(
     name="newsletter", list_name="Newsletter", pairs=12_834, latched=417, runs=quiet(48),
+    judged=run(0),
     applied_total={Op.ADD: 13_208},
 )  # fmt: skip
 _WITHHELD = run(0, Outcome.REFUSED, withheld=312, held=2, quarantined=1, applied={"update": 4})
@@ -64,6 +67,7 @@ CUSTOMERS = LinkOverview(
     runs=(_WITHHELD, run(1, Outcome.REFUSED, withheld=312), *quiet(48)[2:20],
           run(20, Outcome.FAILED, error="x"), run(21, Outcome.PARTIAL, {"add": 3}), *quiet(47)[22:],
           run(47, applied={"add": 1790})),
+    judged=_WITHHELD,
     refusal=Refusal(
         run=_WITHHELD.run,
         link="customers",
@@ -93,9 +97,11 @@ PARTNERS = LinkOverview(
     name="partners", list_name="Partners", pairs=88, latched=2,
     runs=(
         run(0, Outcome.FAILED, error="lists.example.com did not answer within 120 seconds, five"
-            " times in a row."),
+            " times in a row.",
+            hint="The next run tries again; if it stays, look after the side that is named."),
         run(1, Outcome.FAILED), *quiet(30)[2:],
     ),
+    judged=run(2),
 )  # fmt: skip
 FRESH = LinkOverview(name="press", list_name="Press")
 

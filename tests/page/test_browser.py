@@ -170,13 +170,14 @@ def test_a_screen_reader_has_a_name_for_everything(chromium: Browser, home: str)
 
     assert names(chromium, "heading") == [
         "1 of 4 links are in step",
+        "What is wrong",
         "Waits for a person", "customers",
         "Links", "newsletter to Newsletter", "customers to Kunden & Freunde",
         "partners to Partners", "press to Press",
         "Who waits", "Consent", "What comes in",
     ]  # fmt: skip
     assert names(chromium, "region") == [
-        "Waits for a person", "Links", "Who waits", "Consent", "What comes in",
+        "What is wrong", "Waits for a person", "Links", "Who waits", "Consent", "What comes in",
     ]  # fmt: skip
     for role in ("banner", "main", "contentinfo"):
         assert len(names(chromium, role)) == 1, role

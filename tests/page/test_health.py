@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from syncd.core.overview import Overview, Pulse
+from syncd.core.overview import Pulse
 from syncd.errors import TemporaryError
 from syncd.page.health import BEAT_S, LONGEST_RUN, problems
 from tests.page.samples import NOW, PULSE
@@ -15,8 +15,8 @@ IDLE = replace(PULSE, begun=NOW - 4 * MINUTE)
 RUNNING = replace(IDLE, running_since=NOW - 4 * MINUTE)
 
 
-def names(overview: Overview | TemporaryError, pulse: Pulse | None) -> list[str]:
-    return [problem.name for problem in problems(overview, pulse, NOW)]
+def names(ended: datetime | TemporaryError | None, pulse: Pulse | None) -> list[str]:
+    return [problem.name for problem in problems(ended, pulse, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,22 @@ def names(overview: Overview | TemporaryError, pulse: Pulse | None) -> list[str]
     ],
 )  # fmt: skip
 def test_all_is_well(ended: datetime | None, pulse: Pulse) -> None:
-    assert names(Overview(run_ended=ended), pulse) == []
+    assert names(ended, pulse) == []
 
 
 def test_a_scheduler_that_sleeps_too_long_is_dead() -> None:
-    assert names(Overview(run_ended=NOW), replace(IDLE, beat_s=BEAT_S + 1)) == ["scheduler"]
+    assert names(NOW, replace(IDLE, beat_s=BEAT_S + 1)) == ["scheduler"]
 
 
 def test_a_run_that_never_ends_is_told() -> None:
     stuck = replace(RUNNING, running_since=NOW - LONGEST_RUN - MINUTE)
 
-    assert names(Overview(run_ended=NOW - 25 * HOUR), stuck) == ["run"]
+    assert names(NOW - 25 * HOUR, stuck) == ["run"]
 
 
 @pytest.mark.parametrize("ended", [None, NOW - 2 * HOUR], ids=["never", "long ago"])
 def test_runs_that_begin_and_never_come_to_their_end_are_told(ended: datetime | None) -> None:
-    assert names(Overview(run_ended=ended), IDLE) == ["runs"]
+    assert names(ended, IDLE) == ["runs"]
 
 
 def test_an_unreadable_store_is_told_beside_a_dead_scheduler() -> None:

@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -24,7 +24,16 @@ from syncd.errors import TemporaryError
 from syncd.metrics import CONTENT_TYPE
 from syncd.page.view import page
 from tests.page.conftest import Shown, app, asking
-from tests.page.samples import BAD_DAY, CUSTOMERS, FRESH, GOOD_DAY, NEWSLETTER, NOW, PULSE
+from tests.page.samples import (
+    BAD_DAY,
+    CUSTOMERS,
+    FRESH,
+    GOOD_DAY,
+    NEWSLETTER,
+    NOW,
+    PARTNERS,
+    PULSE,
+)
 
 TAGS = [
     element.tag
@@ -120,6 +129,38 @@ def test_what_was_approved_asks_for_nothing_more() -> None:
     assert "syncd approve" in words(ask(shown=showing(replace(CUSTOMERS, refusal=over))))
 
 
+def test_an_approval_says_whose_operations_it_releases_too() -> None:
+    assert CUSTOMERS.refusal is not None
+    both = replace(CUSTOMERS.refusal, also=("firms", "press"))
+
+    told = words(ask(shown=showing(replace(CUSTOMERS, refusal=both))))
+
+    assert "this also releases what the same run withheld of firms, press: syncd approve" in told
+
+
+def test_a_link_that_failed_is_among_what_is_wrong_with_what_to_do() -> None:
+    page = html.fromstring(ask(shown=showing(PARTNERS)).text)
+
+    [wrong] = find(page, "//section[@aria-labelledby='problems']//li")
+    assert [text_of(line, ".") for line in find(wrong, "p")] == [
+        "partners. lists.example.com did not answer within 120 seconds, five times in a row.",
+        "The next run tries again; if it stays, look after the side that is named.",
+    ]
+    assert text_of(page, "//h1") == "partners: failed"
+
+
+def test_what_waits_is_still_shown_while_a_link_fails() -> None:
+    failed = replace(PARTNERS.runs[0], run="20261126T140500Z-ffff")
+    link = replace(CUSTOMERS, runs=(failed, *CUSTOMERS.runs))
+
+    told = words(ask(shown=showing(link)))
+
+    assert f"syncd approve {CUSTOMERS.runs[0].run}" in told
+    assert "withheld 312" in told
+    assert "held 2 quarantined 1" in told
+    assert "Withheld, held and quarantined are as the run at 14:02 UTC" in told
+
+
 def test_a_link_that_points_elsewhere_is_given_its_own_command() -> None:
     assert CUSTOMERS.refusal is not None
     finding = Finding(Guard.SCOPE, "The pairs were made with another account.", "Put it back.")
@@ -140,9 +181,9 @@ def test_who_waits_is_shown_by_number_with_the_reason() -> None:
 
 
 def test_more_who_wait_than_are_shown_are_counted() -> None:
-    last = replace(CUSTOMERS.runs[0], held=200)
+    judged = replace(CUSTOMERS.runs[0], held=200)
 
-    told = words(ask(shown=showing(replace(CUSTOMERS, runs=(last, *CUSTOMERS.runs[1:])))))
+    told = words(ask(shown=showing(replace(CUSTOMERS, judged=judged))))
 
     assert "And 198 more: syncd status" in told
 
@@ -183,6 +224,17 @@ def test_a_config_without_links_has_a_page_all_the_same() -> None:
     told = words(ask(shown=Shown(found=Overview(), beat=None, came_in={})))
 
     assert "No link is set up" in told
+    assert "No run has ended yet." in told
+    assert "There is none in the config." in told
+
+
+def test_a_problem_hides_no_link_and_invents_none() -> None:
+    dead = replace(PULSE, beat_s=600.0)
+
+    told = words(ask(shown=Shown(found=Overview(), beat=dead)))
+
+    assert "restart syncd" in told
+    assert "There is none in the config." in told
     assert "No run has ended yet." in told
 
 
@@ -374,13 +426,14 @@ def test_a_store_that_cannot_be_read_is_told_everywhere() -> None:
     assert "The store /var/lib/syncd/syncd.db can't be read. See: syncd check" in words(page)
     assert text_of(html.fromstring(page.text), "//title") == "syncd can't do its work – syncd"
     assert "No run has ended yet" not in page.text  # nobody knows
+    assert "They can't be shown now." in words(page)
     assert [problem["name"] for problem in health.json()["problems"]] == ["store"]
     assert "can't be read" in metrics.text
 
 
 def test_a_fault_of_ours_is_an_answer_and_a_traceback_in_the_log() -> None:
     class Broken(Shown):
-        def overview(self) -> Overview:
+        def run_ended(self) -> datetime | None:
             raise ZeroDivisionError
 
     with capture_logs() as logs:
