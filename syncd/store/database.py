@@ -164,12 +164,17 @@ class Database:
     @contextmanager
     def session(self) -> Iterator["Session"]:
         """Read tables with few rows through their classes, by a connection of its own."""
-        from sqlalchemy.pool import NullPool  # noqa: PLC0415  (see above)
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  (see above)
+        from sqlalchemy.pool import NullPool  # noqa: PLC0415
         from sqlmodel import Session, create_engine  # noqa: PLC0415
 
         engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool)
-        with self._told(), Session(engine) as session:
-            yield session
+        with self._told():
+            try:
+                with Session(engine) as session:
+                    yield session
+            except DBAPIError as error:
+                raise error.orig or error from error
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read a small answer whole; one statement needs no transaction around it."""

@@ -288,6 +288,14 @@ def test_damage_met_on_the_way_is_told_as_such(path: Path) -> None:
     database.close()
 
 
+def test_what_its_classes_meet_is_told_as_the_rest_is(path: Path, store: Store) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE run")
+
+    with pytest.raises(TemporaryError, match="no such table"):
+        store.runs.last()
+
+
 def test_a_transaction_that_is_not_kept_leaves_no_trace(path: Path) -> None:
     database = Database(path)
     with database.transaction(keep=False) as raw:
