@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from types import FrameType
@@ -20,14 +20,20 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from syncd import clock
+from syncd import clock, logs
 from syncd.core.overview import Pulse
 from syncd.errors import SyncdError
 
 _LONGEST_WAIT_S: Final = 30.0  # a clock that was set is noticed after so long
 _JUMP_S: Final = 60.0  # less is a clock being corrected, not set
 _PUSHES: Final = timedelta(seconds=2)  # what is pushed so long after the first goes into one run
+_BUSY: Final = timedelta(minutes=1)  # after which a run is tried again that found the store in use
 
+_OURS: Final = "A fault of syncd's own stopped the run; the log has the traceback."
+
+_START, _SIGNAL, _SCHEDULE = "start", "signal", "schedule"
+WHOLE: Final = (_START, _SIGNAL, _SCHEDULE)
+"""What triggers a whole run; the timetable counts from when one began."""
 PUSH: Final = "push"
 """The trigger of a run for what was pushed, which is no run of the timetable's."""
 
@@ -93,12 +99,13 @@ class Agenda:
         self.due = now
         self._pushes_due: datetime | None = None
         self._timetable = timetable
-        self._trigger = "start"
+        self._not_before: datetime | None = None
+        self._trigger = _START
         self._clocks = (now, monotonic_s)
 
     def ask(self, now: datetime) -> None:
-        """Make a run due at once; asking twice asks for one."""
-        self.due, self._trigger = now, "signal"
+        """Make a run due at once, whatever was put off; asking twice asks for one."""
+        self.due, self._not_before, self._trigger = now, None, _SIGNAL
 
     @property
     def next(self) -> datetime:
@@ -118,18 +125,35 @@ class Agenda:
         self._pushes_due = None
         if self.due > now:
             return PUSH
-        trigger, self._trigger = self._trigger, "schedule"
-        self.due = self._timetable.after(now)
+        trigger, self._trigger = self._trigger, _SCHEDULE
+        self.due, self._not_before = self._timetable.after(now), None
         return trigger
 
+    def miss(self, trigger: str, now: datetime) -> None:
+        """Make a run due again soon that could not begin, since another process was at work."""
+        again = now + _BUSY
+        if trigger == PUSH:
+            self._pushes_due = min(self._pushes_due or again, again)
+        elif again < self.due:
+            self.due, self._trigger = again, trigger
+
     def rest(self, until: datetime) -> None:
-        """Put off what is due: another run before then would be of no use."""
-        self.due = max(self.due, until)
+        """Have the next whole run at that time: one before would be of no use.
+
+        Only who asks for one gets it sooner, be it that they did so already.
+        """
+        if self._trigger != _SIGNAL:
+            self.due = self._not_before = until
 
     def follow(self, timetable: Timetable, now: datetime) -> None:
         """Go by another timetable; what is due already stays so."""
         self._timetable = timetable
-        self.due = min(self.due, timetable.after(now))
+        self._plan(now)
+
+    def _plan(self, now: datetime) -> None:
+        """Have the next whole run no later than the timetable wants it, but after the rest."""
+        planned = min(self.due, self._timetable.after(now))
+        self.due = max(planned, self._not_before or planned)
 
     def look_at_clock(self, now: datetime, monotonic_s: float) -> int:
         """Plan anew where the clock was set back, since what was due may now be years away.
@@ -142,10 +166,27 @@ class Agenda:
         jump_s = (now - then).total_seconds() - (monotonic_s - then_s)
         if abs(jump_s) < _JUMP_S:
             return 0
-        self.due = min(self.due, self._timetable.after(now))
+        if self._not_before is not None:  # a rest is as long by either clock
+            self._not_before += timedelta(seconds=jump_s)
+        self._plan(now)
         if self._pushes_due is not None:
             self._pushes_due = min(self._pushes_due, now + _PUSHES)
         return round(jump_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended.
+
+    `words` are for `systemctl status`. `error` is what stopped the whole run, and what to do.
+    `rest_s` is for how long another one would be of no use. A `busy` one never began, since
+    another process was at work.
+    """
+
+    words: str
+    error: str = ""
+    rest_s: float = 0.0
+    busy: bool = False
 
 
 class Work(Protocol):
@@ -155,10 +196,6 @@ class Work(Protocol):
     def timetable(self) -> Timetable:
         """When to run."""
 
-    @property
-    def rest_s(self) -> float:
-        """How long the last run asks the next one to wait, in seconds."""
-
     def take_effect(self) -> None:
         """Bring what goes on beside the runs in line with this reading of the config.
 
@@ -166,8 +203,8 @@ class Work(Protocol):
             SyncdError: it can't be; then all goes on as it did.
         """
 
-    def run(self, trigger: str, stop: Callable[[], bool]) -> str:
-        """Do one run, in a thread of its own; return a line for `systemctl status`.
+    def run(self, trigger: str, stop: Callable[[], bool]) -> Ended | None:
+        """Do one run, in a thread of its own; None where there was nothing to do.
 
         `stop` says whether to end after the current batch.
         """
@@ -286,6 +323,12 @@ class Daemon:
         self._work.take_effect()
         self._agenda = Agenda(self._work.timetable, clock.now(), clock.monotonic_s())
         self._run: threading.Thread | None = None
+        self._trigger = ""
+        self._ended: Ended | None = None
+        self._last = "none yet"
+        self._failed_in_row = 0
+        self._error = ""
+        self._told = ""
         self._stop = threading.Event()
         self._alone = False
         self._begun: datetime | None = None
@@ -304,14 +347,28 @@ class Daemon:
             self._look_at_clock()
             if self._idle and self._agenda.next <= clock.now():
                 self._begin()
+            self._tell_systemd()
             self._heart.beat(
                 Pulse(
                     beat_s=0.0,
                     next_run=self._agenda.next,
                     begun=self._begun,
                     running_since=self._running_since,
+                    failed_in_row=self._failed_in_row,
+                    error=self._error,
                 )
             )
+
+    def _tell_systemd(self) -> None:
+        """Tell the status line, where it is another than before."""
+        if self._stop.is_set():
+            return  # what it tells of the end stays
+        line = f"Last run: {self._last}; next at {self._agenda.due:%Y-%m-%d %H:%M:%S} UTC"
+        if self._run is not None:
+            line = "Running"
+        if line != self._told:
+            self._told = line
+            notify(f"STATUS={line}")
 
     @property
     def _idle(self) -> bool:
@@ -339,10 +396,21 @@ class Daemon:
                 self._alone = True
             case Note.ENDED:
                 self._run = self._running_since = None
-                if self._work.rest_s:
-                    self._agenda.rest(clock.now() + timedelta(seconds=self._work.rest_s))
+                if self._ended is not None:
+                    self._learn(self._ended)
             case None:
                 pass
+
+    def _learn(self, ended: Ended) -> None:
+        """Take in how a run ended, whatever config is in force now."""
+        self._last = ended.words
+        if ended.busy:
+            self._agenda.miss(self._trigger, clock.now())
+            return
+        if ended.rest_s:
+            self._agenda.rest(clock.now() + timedelta(seconds=ended.rest_s))
+        self._error = ended.error
+        self._failed_in_row = self._failed_in_row + 1 if ended.error else 0
 
     def _end(self) -> None:
         if self._stop.is_set():
@@ -359,24 +427,25 @@ class Daemon:
 
     def _begin(self) -> None:
         now = clock.now()
-        trigger = self._agenda.begin(now)
+        self._trigger = self._agenda.begin(now)
         self._running_since = now
-        if trigger != PUSH:
+        if self._trigger != PUSH:
             self._begun = now
-        notify("STATUS=Running")
-        self._run = threading.Thread(target=self._carry_out, args=(self._work, trigger), name="run")
+        self._run = threading.Thread(
+            target=self._carry_out, args=(self._work, self._trigger), name="run"
+        )
         self._run.start()
 
     def _carry_out(self, work: Work, trigger: str) -> None:
-        told = "failed"
+        self._ended = Ended(words="failed", error=_OURS)
         try:
-            told = work.run(trigger, self._stop.is_set)
+            self._ended = work.run(trigger, self._stop.is_set)
         except SyncdError as error:
             log.error("run.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
+            self._ended = Ended(words="failed", error=f"{error} {error.hint}".strip())
         except Exception:  # the border of a run: the daemon lives on
             log.exception("run.failed")
         finally:
-            notify(f"STATUS=Last run: {told}; next at {self._agenda.due:%Y-%m-%d %H:%M:%S} UTC")
             self._notes.put(Note.ENDED)
 
     def _reload(self) -> None:
@@ -386,6 +455,8 @@ class Daemon:
             work.take_effect()
         except SyncdError as error:
             log.error("config.refused", why=str(error), hint=error.hint)  # noqa: TRY400
+        except Exception:  # a border, too: a signal must not end the daemon
+            log.exception("config.refused")
         else:
             self._work = work
             self._agenda.follow(self._work.timetable, clock.now())
@@ -397,8 +468,10 @@ class Daemon:
             told = self._work.status(self._agenda.due)
         except SyncdError as error:
             log.error("status.failed", why=str(error), hint=error.hint)  # noqa: TRY400
+        except Exception:  # a border, too: a signal must not end the daemon
+            log.exception("status.failed")
         else:
-            log.info("status.told", running=self._run is not None, **told)
+            logs.unfiltered_log().info("status.told", running=self._run is not None, **told)
 
     def _look_at_clock(self) -> None:
         jump_s = self._agenda.look_at_clock(clock.now(), clock.monotonic_s())

@@ -86,6 +86,14 @@ def configure(
     stamina.instrumentation.set_on_retry_hooks([_tell_retry])
 
 
+def unfiltered_log() -> structlog.typing.FilteringBoundLogger:
+    """Return a logger that no level keeps silent, for what somebody asked to see."""
+    everything: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        None, wrapper_class=structlog.make_filtering_bound_logger("notset")
+    )
+    return everything
+
+
 def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> MutableMapping[str, Any]:
     return {
         key: value if key in _OURS else HIDDEN if _named_secret(key, value) else _redact(value)

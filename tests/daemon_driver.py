@@ -1,12 +1,14 @@
 """A daemon whose runs are told what to do by a pipe: `python -m tests.daemon_driver FILE`.
 
 It writes what happens to standard output, a line each. A run waits for a line on standard
-input: `end` ends it, `fail` and `break` end it with an error, `push` has something pushed; being
-asked to stop ends it too.
-The file holds a name and the seconds from run to run; the name `bad` is refused, and `deaf` can't
-take effect.
+input: `end` ends it, `fail` and `break` end it with an error, `rest` as one that used up the
+calls, `busy` and `nothing` as one that did nothing; `push` has something pushed, and `pulse` tells
+what the scheduler says. Being asked to stop ends it too.
+The file holds a name and the seconds from run to run; the name `bad` is refused, `deaf` can't take
+effect, `odd` breaks, and `mute` breaks where it is asked for its status.
 """
 
+import os
 import select
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from syncd import logs
-from syncd.daemon import Every, Heart, Notes, serve
+from syncd.daemon import Ended, Every, Heart, Notes, serve
 from syncd.errors import ConfigurationError, TemporaryError
 
 
@@ -23,20 +25,22 @@ def say(*words: str) -> None:
 
 
 class Work:
-    def __init__(self, config: Path, pushed: Callable[[], None]) -> None:
+    def __init__(self, config: Path, pushed: Callable[[], None], heart: Heart) -> None:
         self._pushed = pushed
+        self._heart = heart
         name, seconds = config.read_text().split()
         if name == "bad":
             raise ConfigurationError("config.toml, line 1: bad", hint="put it right")
+        if name == "odd":
+            raise RuntimeError("broken")
         self.name = name
         self.timetable = Every(float(seconds))
-        self.rest_s = 0.0
 
     def take_effect(self) -> None:
         if self.name == "deaf":
             raise ConfigurationError("nobody can be listened to", hint="try another port")
 
-    def run(self, trigger: str, stop: Callable[[], bool]) -> str:
+    def run(self, trigger: str, stop: Callable[[], bool]) -> Ended | None:
         say("run", self.name, trigger)
         while not stop():
             readable, _, _ = select.select([sys.stdin], [], [], 0.01)
@@ -45,7 +49,18 @@ class Work:
             match sys.stdin.readline().strip():
                 case "end":
                     say("ended")
-                    return "ok"
+                    return Ended(words="ok")
+                case "rest":
+                    return Ended(words="ok", rest_s=3600.0)
+                case "busy":
+                    say("busy")
+                    return Ended(words="ok", busy=True)
+                case "nothing":
+                    return None
+                case "pulse":
+                    pulse = self._heart.pulse()
+                    assert pulse is not None
+                    say(*filter(None, (str(pulse.failed_in_row), pulse.error)))
                 case "push":
                     self._pushed()
                     say("pushed")
@@ -54,14 +69,17 @@ class Work:
                 case _:
                     raise RuntimeError("broken")
         say("stopped")
-        return "stopped"
+        return Ended(words="stopped")
 
     def status(self, next_run: datetime) -> Mapping[str, object]:
+        if self.name == "mute":
+            raise RuntimeError("broken")
         return {"name": self.name, "next_run": next_run.isoformat()}
 
 
 if __name__ == "__main__":
-    logs.configure("info", "json", sys.stdout)
+    logs.configure(os.environ.get("LOG_LEVEL", "info"), "json", sys.stdout)
+    heart = Heart()
     with Notes() as notes:
-        serve(notes, Heart(), lambda: Work(Path(sys.argv[1]), notes.pushed), lambda: None)
+        serve(notes, heart, lambda: Work(Path(sys.argv[1]), notes.pushed, heart), lambda: None)
     say("over")

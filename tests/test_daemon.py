@@ -88,6 +88,80 @@ def test_a_run_without_calls_left_puts_off_the_next_one() -> None:
     assert agenda.due == NOON + timedelta(hours=1)
 
 
+def test_a_run_without_calls_left_is_made_again_after_its_rest_and_not_a_day_later() -> None:
+    agenda = Agenda(Every(86400), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.rest(NOON + timedelta(hours=1))
+
+    assert agenda.due == NOON + timedelta(hours=1)
+
+
+def test_neither_a_config_read_anew_nor_a_clock_that_jumps_ends_a_rest() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+    agenda.rest(NOON + timedelta(hours=1))
+
+    agenda.follow(Every(60), NOON)
+    read_anew = agenda.due
+    agenda.look_at_clock(NOON + timedelta(hours=-3), 0.0)
+
+    assert read_anew == NOON + timedelta(hours=1)
+    assert agenda.due == NOON + timedelta(hours=-2)
+
+
+def test_whoever_asks_for_a_run_ends_the_rest() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+    agenda.rest(NOON + timedelta(hours=1))
+
+    agenda.ask(NOON)
+    agenda.look_at_clock(NOON + timedelta(hours=-3), 0.0)
+
+    assert agenda.due <= NOON
+    assert agenda.begin(NOON) == "signal"
+
+
+def test_a_run_asked_for_during_one_that_uses_up_the_calls_does_not_wait() -> None:
+    agenda = Agenda(Every(900), NOON, 0.0)
+    agenda.begin(NOON)
+    agenda.ask(NOON)
+
+    agenda.rest(NOON + timedelta(hours=1))
+
+    assert (agenda.due, agenda.begin(NOON)) == (NOON, "signal")
+
+
+@pytest.mark.parametrize("trigger", ["start", "signal", "schedule"])
+def test_a_run_that_found_the_store_in_use_is_due_again_a_minute_later(trigger: str) -> None:
+    agenda = Agenda(Every(86400), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.miss(trigger, NOON)
+
+    assert agenda.due == NOON + timedelta(minutes=1)
+    assert agenda.begin(agenda.due) == trigger
+
+
+def test_what_was_pushed_while_the_store_was_in_use_is_due_again_a_minute_later() -> None:
+    agenda = Agenda(Every(86400), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.miss(PUSH, NOON)
+
+    assert agenda.next == NOON + timedelta(minutes=1)
+    assert agenda.begin(agenda.next) == PUSH
+
+
+def test_a_run_that_is_due_sooner_than_a_minute_is_not_put_off_for_one_missed() -> None:
+    agenda = Agenda(Every(10), NOON, 0.0)
+    agenda.begin(NOON)
+
+    agenda.miss("start", NOON)
+
+    assert agenda.due == NOON + timedelta(seconds=10)
+
+
 def test_runs_that_were_missed_while_the_clock_jumped_are_one_run() -> None:
     agenda = Agenda(Every(900), NOON, 0.0)
     agenda.begin(NOON)
@@ -301,6 +375,51 @@ def test_sigusr2_logs_the_status_during_a_run(process: Process) -> None:
     assert datetime.fromisoformat(event["next_run"]) > datetime.now(UTC)
 
 
+def test_sigusr2_is_answered_whatever_is_logged(config: Path) -> None:
+    with Process(config, LOG_LEVEL="warning") as process:
+        assert process.line() == "run first start"
+        process.signal(signal.SIGUSR2)
+
+        assert process.event()["event"] == "status.told"
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "event"),
+    [("mute", signal.SIGUSR2, "status.failed"), ("odd", signal.SIGHUP, "config.refused")],
+)
+def test_a_fault_of_our_own_in_answer_to_a_signal_does_not_end_the_daemon(
+    process: Process, config: Path, name: str, number: signal.Signals, event: str
+) -> None:
+    config.write_text(f"{name} 86400")
+    process.signal(signal.SIGHUP)
+    if name == "mute":
+        assert process.event()["event"] == "config.read"
+        process.signal(number)
+
+    told = process.event()
+
+    assert (told["event"], "exception" in told) == (event, True)
+    process.signal(signal.SIGUSR1)
+    process.tell("end")
+    assert process.line() == "ended"
+
+
+def test_failed_runs_are_counted_until_one_goes_well(process: Process) -> None:
+    pulses = []
+    for word in ("fail", "break", "busy", "end"):
+        process.tell(word)
+        process.line()
+        process.signal(signal.SIGUSR1)
+        assert process.line() == "run first signal"
+        process.signal(signal.SIGUSR2)  # obeyed when the scheduler has said how it is
+        assert process.event()["event"] == "status.told"
+        process.tell("pulse")
+        pulses.append(process.line())
+
+    broken = "2 A fault of syncd's own stopped the run; the log has the traceback."
+    assert pulses == ["1 Planfix did not answer wait", broken, broken, "0"]
+
+
 def test_sighup_reads_the_config_again_for_the_next_run(process: Process, config: Path) -> None:
     config.write_text("second 86400")
 
@@ -381,6 +500,12 @@ class Systemd:
         self._socket.close()
 
 
+def due_in(status: str) -> timedelta:
+    """Return how long it is until the run that a status line names."""
+    due = status.partition("; next at ")[2].removesuffix(" UTC")
+    return datetime.fromisoformat(f"{due}+00:00") - datetime.now(UTC)
+
+
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[Systemd]:
     systemd = Systemd(str(tmp_path / "notify"))
@@ -394,11 +519,45 @@ def test_systemd_is_told_of_each_turn(systemd: Systemd, config: Path, tmp_path: 
         assert systemd.hear("STATUS=Running") == "STATUS=Running"
         process.tell("end")
         assert systemd.hear("STATUS=Last").startswith("STATUS=Last run: ok; next at ")
+        config.write_text("first 60")
         process.signal(signal.SIGHUP)
         assert systemd.hear("RELOADING=1").startswith("RELOADING=1\nMONOTONIC_USEC=")
         assert systemd.hear("READY=1") == "READY=1"
+        assert due_in(systemd.hear("STATUS=Last")) <= timedelta(minutes=1)
         process.signal(signal.SIGTERM)
         assert systemd.hear("STOPPING=1").startswith("STOPPING=1\nSTATUS=")
+
+
+@pytest.mark.parametrize(
+    ("word", "wait"), [("rest", timedelta(hours=1)), ("busy", timedelta(minutes=1))]
+)
+def test_systemd_is_told_when_a_run_comes_that_was_put_off(
+    systemd: Systemd, config: Path, tmp_path: Path, word: str, wait: timedelta
+) -> None:
+    with Process(config, NOTIFY_SOCKET=str(tmp_path / "notify")) as process:
+        systemd.hear("STATUS=Running")
+        process.tell(word)
+
+        told = systemd.hear("STATUS=Last")
+
+    assert wait - timedelta(seconds=30) < due_in(told) <= wait
+
+
+def test_a_push_with_nothing_to_do_puts_nothing_off(
+    systemd: Systemd, config: Path, tmp_path: Path
+) -> None:
+    with Process(config, NOTIFY_SOCKET=str(tmp_path / "notify")) as process:
+        assert process.line() == "run first start"
+        process.tell("push")
+        assert process.line() == "pushed"
+        process.tell("rest")
+        before = systemd.hear("STATUS=Last")
+        assert process.line() == "run first push"
+        process.tell("nothing")
+
+        after = systemd.hear("STATUS=Last")
+
+    assert after == before
 
 
 def test_the_watchdog_is_fed_during_a_run(systemd: Systemd, config: Path, tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from syncd.core.commands import command
 from syncd.core.link import Link
 from syncd.core.plan import Finding, Guard, Op
 from syncd.core.report import Failure, LinkReport, RunReport
-from syncd.errors import AmbiguousError, ConfigurationError, StoppedError, SyncdError
+from syncd.errors import (
+    AmbiguousError,
+    BusyError,
+    ConfigurationError,
+    StoppedError,
+    SyncdError,
+)
 from syncd.ports import ListId, SweepReport
 
 if TYPE_CHECKING:
@@ -56,6 +62,9 @@ def run_once(
                 report.links.sort(key=lambda done: [link.name for link in chosen].index(done.link))
                 report.finished = clock.now()
                 close(world, report)
+        except BusyError as error:
+            report.failure = Failure.of(error)
+            log.info("run.busy", why=str(error))
         except SyncdError as error:
             report.failure = Failure.of(error)
             log.warning("run.failed", error=str(error))

@@ -12,7 +12,7 @@ from syncd.cli.tell import worst
 
 if TYPE_CHECKING:
     from syncd.app.look import Checked
-    from syncd.config.settings import Schedule
+    from syncd.app.world import World
 
 
 @click.command()
@@ -55,20 +55,28 @@ def status(asked: Asked, *, as_json: bool) -> None:
 
         chosen = {link.name for link in world.chosen(asked.links)}
         found = look.status(world)
+        found["next_run"] = _next_run(world, found["last_run"])
     found["links"] = [link for link in found["links"] if link["link"] in chosen]
-    found["next_run"] = _next_run(found["last_run"], world.settings.schedule)
     show([to_json(found)] if asked.as_json or as_json else status_lines(found))
 
 
-def _next_run(last: dict[str, Any] | None, schedule: "Schedule") -> str | None:
-    """Return when a daemon that is up runs next: counted from the last run's end, or by cron."""
+def _next_run(world: "World", last: dict[str, Any] | None) -> str | None:
+    """Return when a daemon that is up runs next: by cron, or counted from its last whole run.
+
+    Where none has run yet, what a single run left counts.
+    """
     from syncd import clock  # noqa: PLC0415
     from syncd.cli.runs import timetable_of  # noqa: PLC0415
+    from syncd.daemon import WHOLE  # noqa: PLC0415
 
-    if schedule.cron is None and (last is None or last["finished"] is None):
-        return None
-    counted = clock.now() if last is None else datetime.fromisoformat(last["finished"])
-    start = clock.now() if schedule.cron is not None else counted
+    schedule = world.settings.schedule
+    if schedule.cron is not None:
+        start = clock.now()
+    else:
+        begun = world.store.runs.begun(WHOLE) or (last["finished"] if last is not None else None)
+        if begun is None:
+            return None
+        start = datetime.fromisoformat(begun)
     return timetable_of(schedule).after(start).isoformat(timespec="seconds")
 
 

@@ -15,7 +15,7 @@ from syncd.cli.asked import Asked, progress, show
 from syncd.cli.tell import tell_failure
 from syncd.config.settings import Schedule
 from syncd.core.report import RunReport
-from syncd.daemon import PUSH, Cron, Every, Heart, Notes, Timetable, serve, stopping
+from syncd.daemon import PUSH, Cron, Ended, Every, Heart, Notes, Timetable, serve, stopping
 
 if TYPE_CHECKING:
     from syncd.app.serving import Serving
@@ -70,12 +70,6 @@ class Configured:
         with open_world(self._loaded) as world:
             world.chosen(asked.links)
         self._timetable = timetable_of(self._loaded.settings.schedule)
-        self._rest_s = 0.0
-
-    @property
-    def rest_s(self) -> float:
-        """How long the last run asks the next one to wait, in seconds."""
-        return self._rest_s
 
     @property
     def timetable(self) -> Timetable:
@@ -86,18 +80,24 @@ class Configured:
         """Serve as this reading wants it."""
         self._serving.follow(self._loaded.settings)
 
-    def run(self, trigger: str, stop: Callable[[], bool]) -> str:
+    def run(self, trigger: str, stop: Callable[[], bool]) -> Ended | None:
         """Do one run, and log what asks for a person; for a push, of what is pushed alone."""
         with open_world(self._loaded) as world:
             links = [link.name for link in world.chosen(self._links)]
             if trigger == PUSH:
                 links = [name for name in links if world.link(name).selection.is_pushed]
             if not links:
-                return "nothing to do"
+                return None
             report = run_once(world, links=links, trigger=trigger, stop=stop)
-        self._rest_s = report.rest_s
+        if report.busy:
+            return Ended(words="put off, as another process was at work", busy=True)
         _log_what_asks_for_a_person(report)
-        return f"{report.run} {report.outcome}"
+        failure = report.failure
+        return Ended(
+            words=f"{report.run} {report.outcome}",
+            error=f"{failure.message} {failure.hint}".strip() if failure is not None else "",
+            rest_s=report.rest_s,
+        )
 
     def status(self, next_run: datetime) -> Mapping[str, object]:
         """Return how things stand."""

@@ -140,9 +140,13 @@ class Pulse:
 
     `beat_s` is how long ago it was last awake. `begun` is when the last whole run was, over or
     not; `running_since` is that of any run that is under way, one for what was pushed, too.
+    `failed_in_row` counts the last runs of either kind that were stopped as a whole, and `error`
+    says what stopped the last of them: a link that fails does not stop a run.
     """
 
     beat_s: float
     next_run: datetime
     begun: datetime | None = None
     running_since: datetime | None = None
+    failed_in_row: int = 0
+    error: str = ""

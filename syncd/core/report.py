@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from syncd.core.plan import Finding, Op
-from syncd.errors import Kind, SyncdError
+from syncd.errors import BusyError, Kind, SyncdError
 
 PRECEDENCE: Final = (78, 77, 70, 69, 75, 4, 1)
 """Of several exit codes, the first of these is the run's."""
@@ -132,6 +132,11 @@ class RunReport:
         if self.failure is not None:
             codes.add(self.failure.exit_code)
         return next((code for code in PRECEDENCE if code in codes), max(codes, default=0))
+
+    @property
+    def busy(self) -> bool:
+        """Return whether it never began, since another one was under way."""
+        return self.failure is not None and self.failure.exit_code == BusyError.exit_code
 
     @property
     def rest_s(self) -> float:

@@ -106,6 +106,14 @@ class Runs:
             return LinkPart(document, part, json.loads(findings), hint)
         return None
 
+    def begun(self, triggers: Sequence[str]) -> str | None:
+        """Return when the last run began that one of these asked for."""
+        rows = self._database.rows(
+            "SELECT max(started) FROM run WHERE trigger IN (SELECT value FROM json_each(?))",
+            (json.dumps(triggers),),
+        )
+        return rows[0][0]  # type: ignore[no-any-return]  # a text, or nothing
+
     def outcomes(self, count: int) -> list[str]:
         """Return how the last runs ended, the latest first; dry runs don't count."""
         rows = self._database.rows(

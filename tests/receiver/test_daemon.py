@@ -5,10 +5,16 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 
+from syncd.app.serving import Serving
+from syncd.cli.asked import Asked
+from syncd.cli.runs import Configured
+from syncd.daemon import PUSH
 from syncd.wire.email_service import Change, CreateList
 from tests.fakes.email_service import Fault
 from tests.receiver.daemon import RECEIVER, TOKEN, Daemon
@@ -105,6 +111,58 @@ def body_of(list_id: str, number: int) -> bytes:
     data = {"listId": list_id, "action": "add", "contact": who}
     fields = {"action": "updateContact", "authToken": TOKEN, "data": data}
     return json.dumps(fields).encode()
+
+
+def standing(daemon: Daemon) -> dict[str, Any]:
+    """Return what it tells of itself when no run is under way."""
+    while True:
+        daemon.signal(signal.SIGUSR2)
+        told = daemon.hear("status.told")
+        if not told["running"]:
+            return told
+
+
+def test_a_run_that_finds_another_process_at_work_is_made_when_that_has_ended(
+    scene: Scene,
+) -> None:
+    scene.write_config(links=(CUSTOMERS,), more=f'{RECEIVER}[schedule]\nevery = "24h"\n')
+    with scene.world() as world, world.store.lock(), Daemon(scene) as daemon:
+        busy = daemon.heard("run.busy")
+        due = datetime.fromisoformat(standing(daemon)["next_run"])
+
+    assert (busy["level"], "run.failed" in [told["event"] for told in daemon.told]) == (
+        "info",
+        False,
+    )
+    assert due - datetime.now(UTC) < timedelta(minutes=1)
+
+
+def test_the_status_by_hand_names_the_run_that_the_daemon_does(scene: Scene) -> None:
+    scene.write_config(links=(CUSTOMERS,))
+    with Daemon(scene) as daemon:
+        daemon.heard("run.closed")
+        daemon.create("News")
+        daemon.hear("run.closed")  # one for what was pushed, which the timetable doesn't count
+        theirs = datetime.fromisoformat(standing(daemon)["next_run"])
+        scene.run()  # nor one by hand
+        by_hand = datetime.fromisoformat(
+            json.loads(scene.syncd("status", "--json").stdout)["next_run"]
+        )
+
+    assert abs(theirs - by_hand) < timedelta(seconds=2)
+
+
+def test_a_push_of_no_pushed_link_leaves_a_run_to_do_that_waits_for_calls(scene: Scene) -> None:
+    scene.write_config(links=(CUSTOMERS,))
+    scene.planfix.faults.error_code("0007")
+    work = Configured(Asked(config=str(scene.config)), Serving(lambda: None, lambda: None))
+
+    whole = work.run("start", lambda: False)
+    pushed = work.run(PUSH, lambda: False)
+
+    assert whole is not None
+    assert (whole.rest_s, whole.error, whole.busy) == (3600.0, "", False)
+    assert pushed is None
 
 
 def test_it_answers_while_a_run_is_under_way(scene: Scene) -> None:
