@@ -76,7 +76,7 @@ def refusal_in(body: bytes) -> str | None:
     """
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict):
         return None

@@ -102,6 +102,7 @@ def test_what_is_no_request_is_refused(body: bytes) -> None:
         (b"OK 42", None),
         (b"", None),
         (b"[1]", None),
+        (b"[" * 100_000, None),
         (b'{"error": null, "id": 1}', None),
         (b'{"error": 0}', None),
         (b'{"error": ""}', None),
