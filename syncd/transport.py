@@ -48,6 +48,10 @@ _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _GZIP_WINDOW: Final = 31  # zlib's number for gzip framing and any window
 
 
+class UnreadableReplyError(ConfigurationError):
+    """A reply came, of which no side makes sense; what was asked for may have been done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Where a side is and how patiently it is asked.
@@ -115,7 +119,7 @@ class Transport:
         return self._url.host
 
     def post(self, body: bytes, *, headers: Mapping[str, str], repeatable: bool) -> Reply:
-        """Send a body and return the reply whatever its status."""
+        """Send a body and return the reply, whatever its status but a redirect."""
         return self.call(body, headers=headers, read=lambda reply: reply, repeatable=repeatable)
 
     def call(
@@ -137,7 +141,8 @@ class Transport:
         Raises:
             TemporaryError: the side could not be reached, or `read` said so to the last.
             AmbiguousError: the request went out and its answer was lost.
-            ConfigurationError: a redirect, or a reply that can't be the protocol's.
+            ConfigurationError: it can't be sent, or is answered by a redirect.
+            UnreadableReplyError: a reply that can't be the protocol's.
         """
         url = httpx.URL(f"{self._url}{path}") if path else self._url
         merged = httpx.Headers({**self._headers, **headers})
@@ -222,7 +227,7 @@ class Transport:
                 raise AmbiguousError(f"{self.host} sent a reply that can't be unpacked") from error
             left -= len(chunk)
             if left < 0:
-                raise ConfigurationError(
+                raise UnreadableReplyError(
                     f"{self.host} sent more than {self._options.max_reply_bytes:,} bytes: "
                     "that is not the protocol",
                     hint="Check the address in the config.",
@@ -239,7 +244,7 @@ class Transport:
             return None
         if encoding in {"gzip", "x-gzip"}:
             return zlib.decompressobj(_GZIP_WINDOW)
-        raise ConfigurationError(
+        raise UnreadableReplyError(
             f"{self.host} sent its reply in an encoding that was not asked for"
         )
 
@@ -319,11 +324,12 @@ def fault_of_status(
 ) -> SyncdError | None:
     """Return what an HTTP status means where the body doesn't say more; None for a success.
 
-    After a failure inside the side (5xx but 503, "not now") a write may have happened.
+    After a failure inside the side (5xx but 503, "not now") a write may have happened; 408 says
+    that the request did not come whole.
     """
     if status < 300:  # noqa: PLR2004
         return None
-    if status in {429, 503}:
+    if status in {408, 429, 503}:
         return TemporaryError(
             f"{who} answered HTTP {status}: not now", retry_after_s=_retry_after_s(headers)
         )

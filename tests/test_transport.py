@@ -22,7 +22,15 @@ from syncd.errors import (
     SyncdError,
     TemporaryError,
 )
-from syncd.transport import FOREIGN, Options, Reply, Transport, check_url, fault_of_status
+from syncd.transport import (
+    FOREIGN,
+    Options,
+    Reply,
+    Transport,
+    UnreadableReplyError,
+    check_url,
+    fault_of_status,
+)
 
 Answer = Callable[[socket.socket], None]
 
@@ -178,6 +186,26 @@ def test_what_cannot_be_the_protocol_is_not_tried_again(
     with pytest.raises(ConfigurationError):
         post(transport)
     assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(b"x" * 1001), UnreadableReplyError),
+        (reply(b"x", headers="Content-Encoding: br\r\n"), UnreadableReplyError),
+        (reply(b"x", 302, "Location: http://127.0.0.1/\r\n"), ConfigurationError),
+    ],
+    ids=["large", "encoding", "redirect"],
+)
+def test_what_may_have_been_done_is_told_from_what_was_not(
+    wire: Wire, transport: Transport, answer: Answer, expected: type[SyncdError]
+) -> None:
+    wire.answers = [answer]
+
+    with pytest.raises(SyncdError) as caught:
+        post(transport)
+
+    assert type(caught.value) is expected
 
 
 LOST = pytest.mark.parametrize(
@@ -369,7 +397,7 @@ def test_other_addresses_are_config_errors(url: str) -> None:
         (301, ConfigurationError), (308, ConfigurationError),
         (400, ConfigurationError), (404, ConfigurationError), (405, ConfigurationError),
         (401, AuthenticationError), (403, AuthenticationError),
-        (429, TemporaryError), (503, TemporaryError),
+        (408, TemporaryError), (429, TemporaryError), (503, TemporaryError),
         (500, AmbiguousError), (502, AmbiguousError), (504, AmbiguousError),
     ],
 )  # fmt: skip
