@@ -1,4 +1,4 @@
-"""SMS by hand: try a gateway, or repeat a message at a person's own word."""
+"""SMS by hand: one message, to try a gateway."""
 
 from typing import TYPE_CHECKING
 
@@ -56,11 +56,11 @@ def _fault_of(sending: "Sending", name: str) -> SyncdError | None:
     match sending.fate:
         case Fate.TAKEN:
             return None
+        case Fate.LATER if sending.credentials_refused:
+            return AuthenticationError(what, hint="Check login, password or key of [[sms]].")
         case Fate.LATER:
             return TemporaryError(what, hint="Nothing was sent; try again later.")
         case Fate.UNKNOWN:
             return AmbiguousError(what, hint="It may have been sent; look before repeating it.")
-        case Fate.REFUSED if sending.credentials_refused:
-            return AuthenticationError(what, hint="Check login, password or key of [[sms]].")
         case Fate.REFUSED:
             return ConfigurationError(what, hint="Nothing was sent. Check url, sender and number.")

@@ -44,7 +44,8 @@ class Sending:
 
     `answer` is the gateway's own, at most `ANSWER_MAX` characters, empty where there was none;
     it may quote what was sent. `why` is for operators and holds no number, text or secret.
-    `retry_after_s` is how long the gateway asked us to wait.
+    `retry_after_s` is how long the gateway asked us to wait. `credentials_refused` is a LATER
+    that waits for a person.
     """
 
     fate: Fate

@@ -1,21 +1,19 @@
 """What every SMS gateway is: one message out, one of four fates back.
 
 A gateway sends once and never repeats: whether to try again is the relay's decision, which
-knows what was committed before. An HTTP status tells taken from not taken; what it can't tell
-(no answer after the request went out) is unknown.
+knows what was committed before. An HTTP status tells taken from not taken. What it can't tell
+is unknown: no answer that can be read after the request went out, or a failure inside the
+gateway or on the way to it, which may have the message.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from syncd import transport
 from syncd.core.sms import ANSWER_MAX, Fate, PhoneNumber, Sending
 from syncd.errors import AmbiguousError, AuthenticationError, SyncdError, TemporaryError
-from syncd.transport import Reply, Transport, fault_of_status
-
-_GATEWAY_TIMEOUT: Final = 504
+from syncd.transport import Reply, Transport, UnreadableReplyError, fault_of_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,34 +62,31 @@ class Gateway(ABC):
             return self._transport.post(
                 body, headers={"Connection": "close", **headers}, repeatable=False
             )
-        except AmbiguousError as error:
-            return Sending(fate=Fate.UNKNOWN, why=str(error))
-        except TemporaryError as error:
-            return Sending(fate=Fate.LATER, why=str(error))
         except SyncdError as error:
-            return Sending(fate=Fate.REFUSED, why=str(error))
+            return Sending(fate=_fate_of(error), why=str(error))
 
     def _judge(self, reply: Reply) -> Sending:
-        """Return what the status says; a refusal may also stand in the body of a success.
-
-        A 504 comes from something between us and the gateway, which may have the message.
-        """
-        answer = readable(reply.body)
+        """Return what the status says; a refusal may also stand in the body of a success."""
         fault = fault_of_status(reply.status, reply.headers, who=self._transport.host)
-        if fault is None:
-            return Sending(fate=Fate.TAKEN, answer=answer)
-        if reply.status == _GATEWAY_TIMEOUT:
-            return Sending(fate=Fate.UNKNOWN, answer=answer, why=str(fault))
-        if isinstance(fault, TemporaryError):
-            return Sending(
-                fate=Fate.LATER, answer=answer, why=str(fault), retry_after_s=fault.retry_after_s
-            )
         return Sending(
-            fate=Fate.REFUSED,
-            answer=answer,
-            why=str(fault),
+            fate=_fate_of(fault),
+            answer=readable(reply.body),
+            why=str(fault or ""),
+            retry_after_s=fault.retry_after_s if isinstance(fault, TemporaryError) else None,
             credentials_refused=isinstance(fault, AuthenticationError),
         )
+
+
+def _fate_of(fault: SyncdError | None) -> Fate:
+    match fault:
+        case None:
+            return Fate.TAKEN
+        case AmbiguousError() | UnreadableReplyError():
+            return Fate.UNKNOWN
+        case TemporaryError() | AuthenticationError():  # an operator may mend a login or a key
+            return Fate.LATER
+        case _:
+            return Fate.REFUSED
 
 
 def readable(body: bytes) -> str:

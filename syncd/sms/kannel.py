@@ -3,18 +3,19 @@
 A POST with the message as its body and the rest in headers, so that no secret stands in an
 address. The source is chapter 6 of Kannel's user guide, and what 1.4.5 does: it answers once
 the bearerbox has the message (202), will have it later (202), refuses it for good (400, 403)
-or has no room (503). A login that is wrong is 403 as well.
+or has no room (503). A login that is wrong is 403 as well, as is a number without a way to it.
 """
 
 import re
 from typing import Final
 
-from syncd.core.sms import PhoneNumber, Sending
+from syncd.core.sms import Fate, PhoneNumber, Sending
 from syncd.errors import ConfigurationError
-from syncd.sms.base import Gateway, Options
+from syncd.sms.base import Gateway, Options, readable
 
 _7_BIT: Final = "0"
 _UCS_2: Final = "2"
+_NO_WAY: Final = b"Not routable"  # how the body of a 403 begins that means the number
 
 # What fits into 7 bits a sign, its extension included (3GPP TS 23.038, section 6.2.1).
 _GSM: Final = frozenset(
@@ -51,4 +52,9 @@ class Kannel(Gateway):
         if _SENDER(shown):
             headers["X-Kannel-From"] = shown
         reply = self._post(text.encode(), headers)
-        return reply if isinstance(reply, Sending) else self._judge(reply)
+        if isinstance(reply, Sending):
+            return reply
+        if reply.body.startswith(_NO_WAY):
+            why = f"{self._transport.host} has no way to this number"
+            return Sending(fate=Fate.REFUSED, answer=readable(reply.body), why=why)
+        return self._judge(reply)

@@ -51,6 +51,7 @@ def test_a_message_goes_out_and_the_answer_comes_back_raw(
         (Answer.FORBIDDEN, 77, "no\n"),
         (Answer.NOT_FOUND, 78, "nothing here\n"),
         (Answer.BUSY, 69, '{"error": "slower"}\n'),
+        (Answer.BAD_GATEWAY, 69, ""),
         (Answer.DROP, 69, ""),
     ],
 )

@@ -24,18 +24,35 @@ class Answer(StrEnum):
     PLAIN = "200 with plain text"
     EMPTY = "200 with nothing"
     BUSY = "429 with Retry-After"
+    SLOW_REQUEST = "408"
     BROKEN = "500"
+    BAD_GATEWAY = "502"
     AWAY = "503"
     GATEWAY_TIMEOUT = "504"
+    UNKNOWN_ERROR = "520"
     FORBIDDEN = "403"
     NOT_FOUND = "404"
     REDIRECT = "302"
     STALL = "no answer"
     DROP = "the connection dropped"
     CUT = "an answer that is cut"
+    ODD_ENCODING = "a success in an encoding that HTTP has not"
+    DEEP = "200 with JSON that is too deep"
 
 
-TAKES = {Answer.PLAIN, Answer.EMPTY, Answer.GATEWAY_TIMEOUT, Answer.STALL, Answer.DROP, Answer.CUT}
+TAKES = {
+    Answer.PLAIN,
+    Answer.EMPTY,
+    Answer.BROKEN,
+    Answer.BAD_GATEWAY,
+    Answer.GATEWAY_TIMEOUT,
+    Answer.UNKNOWN_ERROR,
+    Answer.STALL,
+    Answer.DROP,
+    Answer.CUT,
+    Answer.ODD_ENCODING,
+    Answer.DEEP,
+}
 
 _PLAIN: dict[Answer, tuple[int, dict[str, str], bytes]] = {
     Answer.REFUSE: (200, {}, '{"error": "нет денег"}'.encode()),
@@ -43,12 +60,17 @@ _PLAIN: dict[Answer, tuple[int, dict[str, str], bytes]] = {
     Answer.PLAIN: (200, {}, b"OK 42"),
     Answer.EMPTY: (200, {}, b""),
     Answer.BUSY: (429, {"Retry-After": "90"}, b'{"error": "slower"}'),
+    Answer.SLOW_REQUEST: (408, {}, b""),
     Answer.BROKEN: (500, {}, b"broken"),
+    Answer.BAD_GATEWAY: (502, {}, b""),
     Answer.AWAY: (503, {}, b""),
     Answer.GATEWAY_TIMEOUT: (504, {}, b""),
+    Answer.UNKNOWN_ERROR: (520, {}, b""),
     Answer.FORBIDDEN: (403, {}, b"no"),
     Answer.NOT_FOUND: (404, {}, b"nothing here"),
     Answer.REDIRECT: (302, {"Location": "/elsewhere"}, b""),
+    Answer.ODD_ENCODING: (200, {"Content-Encoding": "utf-8"}, b'{"success": true}'),
+    Answer.DEEP: (200, {}, b"[" * 100_000),
 }
 
 

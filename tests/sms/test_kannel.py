@@ -104,13 +104,13 @@ def test_a_kannel_that_does_not_answer_may_have_the_message_and_here_it_has(
     assert server.arrived().text == "once"
 
 
-def test_a_wrong_password_is_refused(server: KannelServer) -> None:
+def test_a_wrong_password_waits_for_the_operator(server: KannelServer) -> None:
     kannel = Kannel(Options(url=server.url, login="acme", password="wrong", sender="ACME"))
 
     sent = kannel.send("", TO, "hi")
     kannel.close()
 
-    assert (sent.fate, sent.answer) == (Fate.REFUSED, "Authorization failed for sendsms")
+    assert (sent.fate, sent.answer) == (Fate.LATER, "Authorization failed for sendsms")
     assert sent.credentials_refused
 
 
@@ -118,6 +118,7 @@ def test_a_number_that_kannel_has_no_way_to_is_refused(kannel: Kannel) -> None:
     sent = kannel.send("", phone_number("+99912345678"), "hi")
 
     assert (sent.fate, sent.answer) == (Fate.REFUSED, "Not routable. Do not try again.")
+    assert not sent.credentials_refused
 
 
 @pytest.mark.parametrize(("login", "password"), [("acme", ""), ("", "s3cret"), ("acme", "пароль")])

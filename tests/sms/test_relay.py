@@ -54,7 +54,8 @@ def test_what_is_due_is_sent_once_in_the_order_it_came(
     ("answer", "state"),
     [
         (Answer.REFUSE, TextState.REFUSED),
-        (Answer.FORBIDDEN, TextState.REFUSED),
+        (Answer.NOT_FOUND, TextState.REFUSED),
+        (Answer.BAD_GATEWAY, TextState.UNKNOWN),
         (Answer.DROP, TextState.UNKNOWN),
         (Answer.CUT, TextState.UNKNOWN),
         (Answer.GATEWAY_TIMEOUT, TextState.UNKNOWN),
@@ -77,7 +78,7 @@ def test_what_is_refused_or_unknown_is_never_repeated(
     assert gateway_service.requests == 1
 
 
-@pytest.mark.parametrize("answer", [Answer.AWAY, Answer.BROKEN])
+@pytest.mark.parametrize("answer", [Answer.AWAY, Answer.FORBIDDEN])
 def test_what_was_not_taken_is_tried_again_after_growing_pauses(
     outbox: Outbox, gateway: PlanfixSms, gateway_service: SmsService, answer: Answer
 ) -> None:
