@@ -5,26 +5,39 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NewType
+from unicodedata import category
 
 PhoneNumber = NewType("PhoneNumber", str)
 """Digits, with a plus sign in front where the country's code comes first."""
 
-_BETWEEN: Final = re.compile(r"[\s()\[\]\u2010-\u2015-]")
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{7,15}").fullmatch
+_SPACES_DASHES_MARKS: Final = {"Zs", "Pd", "Cf"}  # Cf: signs unseen, as address books have them
+_MINUS: Final = "\u2212"
+_NO_BRACKETS: Final = str.maketrans("", "", "()[]")
+
+# +49 (0)151, +49 (0151): whether that zero is dialled from abroad is for each country to say.
+_ZERO_WITHIN: Final = re.compile(r"[0-9][(\[]0[)\]]|^(?:\+|00)[0-9]+[(\[]0[1-9]")
+# At most 15 digits, as E.164 has it, and at least 7: shorter ones are services, not people.
+# Two local numbers, side by side, have 14.
+_NUMBER: Final = re.compile(r"(?:\+|00)[1-9][0-9]{6,14}|(?!00)[0-9]{7,13}").fullmatch
 
 
 def phone_number(text: str) -> PhoneNumber:
     """Return a number without the spaces, dashes and brackets that people write.
 
-    At most 15 digits, as E.164 has it, and at least 7: shorter ones are services, not people.
-    A plus sign that a form did not encode arrives as a blank, and is put back.
+    What might be another's number is refused: two in a row, also on lines of their own, or a
+    zero in brackets behind the country's code. So are dots and slashes, behind
+    which spreadsheets and people put what is not of the number.
 
     Raises:
         ValueError: this is no number, or more than one; the text is not quoted.
     """
-    lost_plus = text.startswith(" ") and text[1:2].isdigit()
-    number = _BETWEEN.sub("", f"+{text}" if lost_plus else text)
-    if not _NUMBER(number):
+    written = "".join(
+        sign
+        for sign in text.strip()
+        if sign != _MINUS and category(sign) not in _SPACES_DASHES_MARKS
+    )
+    number = written.translate(_NO_BRACKETS)
+    if _ZERO_WITHIN.search(written) or not _NUMBER(number):
         raise ValueError("not one phone number of 7 to 15 digits, such as +4915112345678")
     return PhoneNumber(number)
 

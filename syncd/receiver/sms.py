@@ -31,6 +31,7 @@ PER_MINUTE: Final = 120
 """So many messages of one login at most: a script that runs wild costs no fortune."""
 BODY_MAX_BYTES: Final = 64 * 1024
 
+_COUNTRY_BEGINS: Final = frozenset("123456789")
 _MINUTE: Final = timedelta(minutes=1)
 _ALL_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SOON_S: Final = 30
@@ -147,7 +148,7 @@ class _Intake:
         if account is None:
             raise _RefusedError("login or password not accepted")
         try:
-            number = phone_number(request.recipient)
+            number = phone_number(_with_plus(request.recipient))
         except ValueError as error:
             raise _RefusedError(f"to: {error}") from error
         if not request.text.strip():
@@ -176,6 +177,12 @@ class _Intake:
         if len(latest) == PER_MINUTE and now - latest[0] < _MINUTE:
             raise _RefusedError(f"too many messages: {PER_MINUTE} a minute at most")
         latest.append(now)
+
+
+def _with_plus(number: str) -> str:
+    """Put back a plus sign that a form did not encode, and that came as a blank."""
+    lost = number[:1] == " " and number[1:2] in _COUNTRY_BEGINS
+    return f"+{number[1:]}" if lost else number
 
 
 async def _body(http: Request) -> bytes | None:

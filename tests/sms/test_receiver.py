@@ -155,6 +155,24 @@ def test_a_long_text_of_many_lines_is_kept_as_it_is(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        (" 70000000001", "+70000000001"),
+        (" 7 (000) 000-00-01", "+70000000001"),
+        (" +70000000001", "+70000000001"),
+        (" 0151 12345678", "015112345678"),
+        ("70000000001", "70000000001"),
+    ],
+)
+def test_a_plus_that_a_form_lost_is_put_back_where_it_stood(
+    receiver: Receiver, outbox: Outbox, written: str, number: str
+) -> None:
+    receiver.post(FORM | {"to": written})
+
+    assert [text.recipient for text in kept(outbox)] == [number]
+
+
+@pytest.mark.parametrize(
     ("changes", "error"),
     [
         ({"password": "wrong"}, "login or password not accepted"),
