@@ -34,6 +34,10 @@ def send_test_sms(asked: Asked, to: str, text: str) -> None:
         raise UsageError(f"TO is {error}.") from error
     if not text.strip():
         raise UsageError("TEXT is empty.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes of the shell's that are no UTF-8
+        raise UsageError("TEXT is not in UTF-8.") from error
     if not settings.sms:
         raise ConfigurationError(
             "The config names no SMS gateway.", hint="Add one as [[sms]]; see docs/sms.md."

@@ -107,7 +107,14 @@ def test_without_a_gateway_it_is_a_matter_of_the_config(syncd: CommandLine) -> N
 
 
 @pytest.mark.parametrize(
-    ("to", "text"), [("12", "hi"), ("a@example.com", "hi"), ("+491511234567", " ")]
+    ("to", "text"),
+    [
+        ("12", "hi"),
+        ("a@example.com", "hi"),
+        ("+491511234567", " "),
+        ("+491511234567", "caf\udce9"),
+        ("+49151123456\udcff7", "hi"),
+    ],
 )
 def test_what_is_no_number_or_no_text_is_wrong_usage(
     syncd: CommandLine, gateway: SmsService, to: str, text: str
