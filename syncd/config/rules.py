@@ -225,10 +225,17 @@ def _check_fields(reading: Reading, links: Sequence[Table]) -> None:
 
 
 def _check_kannel(reading: Reading, gateway: Table) -> None:
-    if gateway.values.get("type") is SmsType.KANNEL and "key" in gateway.raw:
+    if gateway.values.get("type") is not SmsType.KANNEL:
+        return
+    if "key" in gateway.raw:
         line = reading.line(gateway, "type")
         message = f"goes against type (line {line}): kannel has none; write login and password"
         reading.report(gateway.where, message, "key")
+    login, password = gateway.values.get("login"), gateway.values.get("password")
+    for key, value in (("login", login), ("password", password and password.reveal())):
+        if value and not (value.isascii() and value.isprintable()):
+            message = "holds more than plain letters, digits and signs; kannel can't be sent it"
+            reading.report(gateway.where, message, key)
 
 
 def _check_receiver(

@@ -10,8 +10,7 @@ import re
 from typing import Final
 
 from syncd.core.sms import Fate, PhoneNumber, Sending
-from syncd.errors import ConfigurationError
-from syncd.sms.base import Gateway, Options, readable
+from syncd.sms.base import Gateway, readable
 
 _7_BIT: Final = "0"
 _UCS_2: Final = "2"
@@ -27,16 +26,10 @@ _SENDER: Final = re.compile(r"[ -~]{1,11}|\+?[0-9]{1,15}").fullmatch
 
 
 class Kannel(Gateway):
-    """One Kannel, by the address of its sendsms and the login of a `sendsms-user`."""
+    """One Kannel, by the address of its sendsms and the login of a `sendsms-user`.
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        for name, value in (("login", options.login), ("password", options.password)):
-            if not value or not value.isascii() or not value.isprintable():
-                raise ConfigurationError(
-                    f"Kannel needs a {name} of plain characters",
-                    hint="Give [[sms]] login and password as in Kannel's sendsms-user.",
-                )
+    Login and password are plain characters, as headers are; the config sees to that.
+    """
 
     def send(self, sender: str, to: PhoneNumber, text: str) -> Sending:
         """Send one message, once; a sender that no phone could show gives way to our own."""

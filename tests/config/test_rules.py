@@ -266,6 +266,11 @@ def gateway(*without_keys: str, more: str = "") -> str:
     return f"{less(GATEWAY, *without_keys)}\n{more}\n"
 
 
+def kannel(login: str, password: str) -> str:
+    own = f'login = "{login}"\npassword = "{password}"'
+    return gateway("key", more=own).replace("planfix-sms", "kannel")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -286,6 +291,20 @@ def gateway(*without_keys: str, more: str = "") -> str:
             (
                 "config.toml:20: [[sms]] key: goes against type (line 18): kannel has none; "
                 "write login and password"
+            ),
+        ),
+        (
+            config(sms=kannel("us", "пароль")),
+            (
+                "config.toml:21: [[sms]] password: holds more than plain letters, digits and "
+                "signs; kannel can't be sent it"
+            ),
+        ),
+        (
+            config(sms=kannel("zoë", "p")),
+            (
+                "config.toml:20: [[sms]] login: holds more than plain letters, digits and "
+                "signs; kannel can't be sent it"
             ),
         ),
         (

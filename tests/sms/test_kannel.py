@@ -7,7 +7,6 @@ import pytest
 
 from syncd.app.relay import relay_due
 from syncd.core.sms import Fate, TextState, phone_number
-from syncd.errors import ConfigurationError
 from syncd.sms.base import Options
 from syncd.sms.kannel import Kannel
 from syncd.store.sms import Outbox
@@ -119,9 +118,3 @@ def test_a_number_that_kannel_has_no_way_to_is_refused(kannel: Kannel) -> None:
 
     assert (sent.fate, sent.answer) == (Fate.REFUSED, "Not routable. Do not try again.")
     assert not sent.credentials_refused
-
-
-@pytest.mark.parametrize(("login", "password"), [("acme", ""), ("", "s3cret"), ("acme", "пароль")])
-def test_what_kannel_cannot_know_us_by_is_a_matter_of_the_config(login: str, password: str) -> None:
-    with pytest.raises(ConfigurationError, match="Kannel needs a"):
-        Kannel(Options(url="http://127.0.0.1:1/cgi-bin/sendsms", login=login, password=password))
