@@ -34,7 +34,6 @@ log = structlog.get_logger()
 EMAIL: Final = "/planfix/email"
 LIST_EVENTS: Final = "/list-events"
 
-_THIS_MACHINE: Final = {"127.0.0.1", "::1"}
 _RETRY_AFTER_S: Final = 60
 _WRONG_TOKEN: Final = Refused("authToken not accepted")
 
@@ -116,7 +115,7 @@ class _Place:
             log.exception("push.failed")
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
         if answer is _WRONG_TOKEN:
-            await self._slow_down(_sender(scope))
+            await self._guesses.slow_down(scope, why="wrong token")
         return _DONE if answer == Accepted() else _said(answer)
 
     async def _carry_out(self, body: bytes) -> Answer:
@@ -140,12 +139,6 @@ class _Place:
         except NotUnderstoodError as error:
             return Refused(str(error))
 
-    async def _slow_down(self, sender: str) -> None:
-        times, pause_s = self._guesses.wrong(sender)
-        if not times & (times - 1):  # 1, 2, 4, 8 …: somebody who guesses must not fill the log
-            log.warning("push.refused", why="wrong token", sender=sender, times=times)
-        await asyncio.sleep(pause_s)
-
 
 def _said(answer: Answer) -> Response:
     return Response(encode_reply(answer), media_type=CONTENT_TYPE)
@@ -164,13 +157,3 @@ def refusal(status: int, words: str, **headers: str) -> Response:
 
 async def _no_such_address(scope: Scope, receive: Receive, send: Send) -> None:
     await refusal(HTTPStatus.NOT_FOUND, "no such address")(scope, receive, send)
-
-
-def _sender(scope: Scope) -> str:
-    """Return who is calling; a proxy on this machine says whom it stands for."""
-    client = str((scope.get("client") or ("",))[0])
-    if client in _THIS_MACHINE:
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                return str(value.decode("latin-1").rpartition(",")[2].strip())
-    return client

@@ -1,11 +1,13 @@
 """What a sender may cost us: bytes and guesses."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, Self
 
-from starlette.types import Receive
+import structlog
+from starlette.types import Receive, Scope
 
 MOST_BODY_BYTES: Final = 20_000_000
 """The longest body that is taken in."""
@@ -17,6 +19,9 @@ _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender 
 _FREE_GUESSES: Final = 3
 _LONGEST_PAUSE_S: Final = 8.0
 _SENDERS: Final = 1000
+_THIS_MACHINE: Final = {"127.0.0.1", "::1"}
+
+log = structlog.get_logger()
 
 
 class RefusedBodyError(Exception):
@@ -103,7 +108,7 @@ async def _drop(receive: Receive) -> None:
 
 
 class Guesses:
-    """Counts each sender's wrong tokens, and says how long the answer to one has to wait.
+    """Counts what each sender got wrong, and keeps the answers to its guesses waiting.
 
     Only wrong ones wait: behind a proxy that does not say who is calling, everyone is one sender.
     """
@@ -113,14 +118,31 @@ class Guesses:
         self._forget_s = forget_s
         self._senders: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def wrong(self, sender: str) -> tuple[int, float]:
-        """Count one; return how many there were of this sender, and the pause in seconds."""
-        now_s = self._now_s()
+    async def slow_down(self, scope: Scope, *, why: str) -> None:
+        """Count a guess of whoever is calling, and wait as long as its answer has to."""
+        times = self.count(scope, why=why)
+        if times > _FREE_GUESSES:
+            pause_s = 0.25 * 2.0 ** min(times - _FREE_GUESSES, 10)
+            await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+
+    def count(self, scope: Scope, *, why: str) -> int:
+        """Count one of whoever is calling, and log some; return how many there were."""
+        sender, now_s = _sender(scope), self._now_s()
         count, last_s = self._senders.pop(sender, (0, now_s))
         count = 1 if now_s - last_s > self._forget_s else count + 1
         self._senders[sender] = (count, now_s)
         if len(self._senders) > _SENDERS:
             self._senders.popitem(last=False)
-        if count <= _FREE_GUESSES:
-            return count, 0.0
-        return count, min(0.25 * 2.0 ** min(count - _FREE_GUESSES, 10), _LONGEST_PAUSE_S)
+        if not count & (count - 1):  # 1, 2, 4, 8 …: whoever is wrong must not fill the log
+            log.warning("push.refused", why=why, sender=sender, times=count)
+        return count
+
+
+def _sender(scope: Scope) -> str:
+    """Return who is calling; a proxy on this machine says whom it stands for."""
+    client = str((scope.get("client") or ("",))[0])
+    if client in _THIS_MACHINE:
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                return str(value.decode("latin-1").rpartition(",")[2].strip())
+    return client

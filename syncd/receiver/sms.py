@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -21,9 +21,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from syncd import clock
 from syncd.core.sms import Text, phone_number
 from syncd.errors import SyncdError
 from syncd.ports import TextQueue
+from syncd.receiver.limits import Guesses
 from syncd.wire.sms import MalformedError, SmsRequest, decode_request
 
 PATH: Final = "/planfix/sms"
@@ -32,9 +34,10 @@ PER_MINUTE: Final = 120
 BODY_MAX_BYTES: Final = 64 * 1024
 
 _COUNTRY_BEGINS: Final = frozenset("123456789")
-_MINUTE: Final = timedelta(minutes=1)
+_MINUTE_S: Final = 60.0
 _ALL_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SOON_S: Final = 30
+_WRONG_LOGIN: Final = "login or password not accepted"
 
 log = structlog.get_logger()
 
@@ -64,15 +67,16 @@ def sms_routes(
     *,
     stored: Callable[[], None],
     now: Callable[[], datetime],
+    now_s: Callable[[], float] = clock.monotonic_s,
 ) -> list[Route]:
     """Return the routes that take messages and tell how they stand.
 
     `stored` is called, from any thread, once a message is in the queue: wake the relay there.
     """
-    intake = _Intake(accounts, queue, stored=stored, now=now)
+    intake = _Intake(accounts, queue, stored=stored, now=now, now_s=now_s)
     return [
         Route(PATH, intake.take, methods=_ALL_METHODS),
-        Route(f"{PATH}/{{message}}", intake.tell, methods=["GET"]),
+        Route(f"{PATH}/{{message}}", intake.tell, methods=_ALL_METHODS),
     ]
 
 
@@ -88,12 +92,15 @@ class _Intake:
         *,
         stored: Callable[[], None],
         now: Callable[[], datetime],
+        now_s: Callable[[], float],
     ) -> None:
         self._accounts = tuple(accounts)
         self._queue = queue
         self._stored = stored
         self._now = now
-        self._latest = [deque[datetime](maxlen=PER_MINUTE) for _ in self._accounts]
+        self._now_s = now_s
+        self._guesses = Guesses(now_s)
+        self._latest = {each: deque[float](maxlen=PER_MINUTE) for each in self._accounts}
 
     async def take(self, http: Request) -> Response:
         """Keep one message, and answer with its id."""
@@ -105,32 +112,27 @@ class _Intake:
                 return JSONResponse({"error": "too long"}, 413)
             request = decode_request(body)
         except (MalformedError, ClientDisconnect) as error:
-            return JSONResponse({"error": str(error)}, 400)
-        try:
-            text = self._accept(request)
-            message = await run_in_threadpool(self._queue.put, text, at=self._now())
-        except _RefusedError as refusal:
-            log.warning("sms.rejected", why=str(refusal))
-            return JSONResponse({"error": str(refusal)})
-        except SyncdError as error:
-            log.error("sms.unstored", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
-            return JSONResponse({"error": "not now, try again"}, 503, {"Retry-After": str(_SOON_S)})
-        self._stored()
-        log.info("sms.stored", message=message)
-        return JSONResponse({"success": True, "id": message})
+            why = str(error) or "the body broke off"
+            self._guesses.count(http.scope, why=why)
+            return JSONResponse({"error": why}, 400)
+        of = self._account(login=request.login, password=request.password, key=request.key)
+        if of is None:
+            await self._guesses.slow_down(http.scope, why=_WRONG_LOGIN)
+            return JSONResponse({"error": _WRONG_LOGIN})
+        return await self._keep(request, of)
 
     async def tell(self, http: Request) -> Response:
         """Tell how a message stands, to whoever handed it in."""
-        account = self._account(**_credentials(http.headers.get("authorization", "")))
-        if account is None:
-            return JSONResponse(
-                {"error": "login or password not accepted"}, 401, {"WWW-Authenticate": "Basic"}
-            )
+        if http.method not in {"GET", "HEAD"}:
+            return JSONResponse({"error": "only GET"}, 405, {"Allow": "GET"})
+        of = self._account(**_credentials(http.headers.get("authorization", "")))
+        if of is None:
+            await self._guesses.slow_down(http.scope, why=_WRONG_LOGIN)
+            return JSONResponse({"error": _WRONG_LOGIN}, 401, {"WWW-Authenticate": "Basic"})
         try:
             standing = await run_in_threadpool(self._queue.standing, http.path_params["message"])
         except SyncdError:
             return JSONResponse({"error": "not now, try again"}, 503, {"Retry-After": str(_SOON_S)})
-        of = self._accounts[account]
         if standing is None or (standing.login, standing.relay) != (of.login, of.relay):
             return JSONResponse({"error": "no such message"}, 404)
         return JSONResponse(
@@ -143,18 +145,28 @@ class _Intake:
             }
         )
 
-    def _accept(self, request: SmsRequest) -> Text:
-        account = self._account(login=request.login, password=request.password, key=request.key)
-        if account is None:
-            raise _RefusedError("login or password not accepted")
+    async def _keep(self, request: SmsRequest, of: SmsAccount) -> Response:
+        try:
+            text = self._accept(request, of)
+            message = await run_in_threadpool(self._queue.put, text, at=self._now())
+        except _RefusedError as refusal:
+            log.warning("sms.rejected", why=str(refusal))
+            return JSONResponse({"error": str(refusal)})
+        except SyncdError as error:
+            log.error("sms.unstored", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
+            return JSONResponse({"error": "not now, try again"}, 503, {"Retry-After": str(_SOON_S)})
+        self._stored()
+        log.info("sms.stored", message=message)
+        return JSONResponse({"success": True, "id": message})
+
+    def _accept(self, request: SmsRequest, of: SmsAccount) -> Text:
         try:
             number = phone_number(_with_plus(request.recipient))
         except ValueError as error:
             raise _RefusedError(f"to: {error}") from error
         if not request.text.strip():
             raise _RefusedError("text: is empty")
-        self._keep_to_the_limit(account)
-        of = self._accounts[account]
+        self._keep_to_the_limit(of)
         return Text(
             login=of.login,
             relay=of.relay,
@@ -163,20 +175,20 @@ class _Intake:
             text=request.text,
         )
 
-    def _account(self, *, login: str, password: str, key: str) -> int | None:
+    def _account(self, *, login: str, password: str, key: str) -> SmsAccount | None:
         """Return whose credentials these are; every account is looked at."""
         proved = [
-            number
-            for number, account in enumerate(self._accounts)
+            account
+            for account in self._accounts
             if account.is_proved_by(login=login, password=password, key=key)
         ]
         return proved[0] if proved else None
 
-    def _keep_to_the_limit(self, account: int) -> None:
-        latest, now = self._latest[account], self._now()
-        if len(latest) == PER_MINUTE and now - latest[0] < _MINUTE:
+    def _keep_to_the_limit(self, of: SmsAccount) -> None:
+        latest, now_s = self._latest[of], self._now_s()
+        if len(latest) == PER_MINUTE and now_s - latest[0] < _MINUTE_S:
             raise _RefusedError(f"too many messages: {PER_MINUTE} a minute at most")
-        latest.append(now)
+        latest.append(now_s)
 
 
 def _with_plus(number: str) -> str:

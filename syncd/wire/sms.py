@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
 
 _FIELDS: Final = frozenset({"login", "username", "password", "key", "from", "to", "text"})
+_FIELDS_MAX: Final = 50
 
 
 class MalformedError(ValueError):
@@ -45,15 +46,19 @@ def encode_request(request: SmsRequest) -> bytes:
 def decode_request(body: bytes) -> SmsRequest:
     """Read a request: `username` counts as `login`, unknown fields are left out.
 
+    UTF-8 is read as well where it was not percent-encoded.
+
     Raises:
-        MalformedError: no form in UTF-8, none of the protocol's fields, or one of them twice.
+        MalformedError: no UTF-8, too many fields, none of the protocol's, or one of them twice.
     """
     try:
         pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
         )
+    except UnicodeDecodeError as error:
+        raise MalformedError("not in UTF-8") from error
     except ValueError as error:
-        raise MalformedError("not a form in UTF-8") from error
+        raise MalformedError(f"a form of more than {_FIELDS_MAX} fields") from error
     known = [(name, value) for name, value in pairs if name in _FIELDS]
     fields = dict(known)
     if not known or len(fields) < len(known):

@@ -51,12 +51,19 @@ class Receiver:
     queue: TextQueue
     accounts: Sequence[SmsAccount] = (BY_LOGIN, BY_KEY)
     now: datetime = NOW
+    now_s: float = 0.0
     woken: int = 0
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
         self.app = Starlette(
-            routes=sms_routes(self.accounts, self.queue, stored=self._wake, now=lambda: self.now)
+            routes=sms_routes(
+                self.accounts,
+                self.queue,
+                stored=self._wake,
+                now=lambda: self.now,
+                now_s=lambda: self.now_s,
+            )
         )
 
     def _wake(self) -> None:
@@ -70,10 +77,10 @@ class Receiver:
 
         return asyncio.run(ask())
 
-    def post(self, body: bytes | dict[str, str]) -> httpx.Response:
-        if isinstance(body, bytes):
-            return self.call("POST", "/planfix/sms", content=body)
-        return self.call("POST", "/planfix/sms", data=body)
+    def post(self, body: bytes | dict[str, str], sender: str = "192.0.2.1") -> httpx.Response:
+        body_by = "content" if isinstance(body, bytes) else "data"
+        headers = {"x-forwarded-for": sender}
+        return self.call("POST", "/planfix/sms", headers=headers, **{body_by: body})
 
 
 @pytest.fixture
@@ -214,12 +221,20 @@ def test_another_method_is_405(receiver: Receiver, method: str) -> None:
     assert "error" in answer.json()
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"text=%ff", b"to=1&to=2"])
-def test_what_is_no_form_is_400(receiver: Receiver, body: bytes) -> None:
-    answer = receiver.post(body)
+def test_a_message_is_only_asked_for(receiver: Receiver) -> None:
+    answer = receiver.call("POST", "/planfix/sms/sms-0", data=FORM)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert "error" in answer.json()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"text=%ff", b"to=1&to=2", b"x=1&" * 60])
+def test_what_is_no_form_is_400_and_logged(receiver: Receiver, body: bytes) -> None:
+    with capture_logs() as logged:
+        answer = receiver.post(body)
 
     assert answer.status_code == 400
-    assert "error" in answer.json()
+    assert answer.json() == {"error": logged[0]["why"]}
 
 
 def test_the_content_type_is_not_looked_at(receiver: Receiver) -> None:
@@ -246,15 +261,54 @@ def test_a_login_has_its_limit_a_minute_and_no_other_suffers(receiver: Receiver)
 
     assert "too many messages" in receiver.post(FORM).json()["error"]
     assert receiver.post(sample("key-request.txt")).json()["success"]
-    receiver.now += timedelta(seconds=60)
+    receiver.now_s += 60
+    assert receiver.post(FORM).json()["success"]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_the_limit_up(receiver: Receiver) -> None:
+    for _ in range(PER_MINUTE):
+        receiver.post(FORM)
+    receiver.now -= timedelta(days=1)
+    receiver.now_s += 60
+
     assert receiver.post(FORM).json()["success"]
 
 
 def test_a_wrong_password_does_not_use_up_the_limit(receiver: Receiver) -> None:
-    for _ in range(PER_MINUTE):
-        receiver.post(FORM | {"password": "wrong"})
+    for number in range(PER_MINUTE):
+        receiver.post(FORM | {"password": "wrong"}, sender=f"192.0.2.{number}")
 
     assert receiver.post(FORM).json()["success"]
+
+
+def test_who_guesses_waits_and_nobody_else_and_the_log_is_not_filled(receiver: Receiver) -> None:
+    async def guess_and_send() -> tuple[set[str], bool, bool]:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(receiver.app), base_url="http://here"
+        ) as client:
+            wrong = FORM | {"password": "wrong"}
+            guesses = [
+                asyncio.create_task(client.post("/planfix/sms", data=wrong)) for _ in range(5)
+            ]
+            right = await client.post("/planfix/sms", data=FORM)
+            waiting = any(not guess.done() for guess in guesses)
+            answers = await asyncio.gather(*guesses)
+            return {each.json()["error"] for each in answers}, right.json()["success"], waiting
+
+    with capture_logs() as logged:
+        errors, success, waiting = asyncio.run(guess_and_send())
+
+    assert errors == {"login or password not accepted"}
+    assert success
+    assert waiting
+    assert [line["times"] for line in logged if line["event"] == "push.refused"] == [1, 2, 4]
+
+
+def test_who_asks_for_a_message_by_guessing_is_counted_too(receiver: Receiver) -> None:
+    with capture_logs() as logged:
+        receiver.call("GET", "/planfix/sms/sms-0", auth=("acme-sms", "wrong"))
+
+    assert [(line["event"], line["times"]) for line in logged] == [("push.refused", 1)]
 
 
 class FullDisk:
@@ -284,7 +338,7 @@ def test_nothing_of_a_message_or_a_login_is_logged(receiver: Receiver) -> None:
         receiver.post(FORM | {"password": "wr0ng"})
         receiver.post(FORM | {"to": "+7000000000x"})
 
-    assert [line["event"] for line in logged] == ["sms.stored", "sms.rejected", "sms.rejected"]
+    assert [line["event"] for line in logged] == ["sms.stored", "push.refused", "sms.rejected"]
     for secret in ("7000000000", "words", "s3cret", "wr0ng", "acme-sms"):
         assert secret not in repr(logged)
 

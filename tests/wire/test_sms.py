@@ -65,6 +65,12 @@ def test_a_long_text_keeps_its_lines_and_signs() -> None:
     assert read.text.startswith("Первая строка\r\nВторая строка & знаки = + % 🙂")
 
 
+def test_utf_8_is_read_where_it_was_not_encoded() -> None:
+    raw = "login=acme-sms&password=s3cret&from=Acme&to=%2B70000000001&text=Заказ+готов%21"
+
+    assert decode_request(raw.encode()) == request(text="Заказ готов!")
+
+
 @pytest.mark.parametrize("name", ["login-request.txt", "key-request.txt"])
 def test_what_we_write_is_what_planfix_writes(name: str) -> None:
     assert encode_request(decode_request(sample(name))) == sample(name)
@@ -84,7 +90,7 @@ def test_every_text_comes_back_as_it_was(sender: str, recipient: str, text: str,
         b"",
         b'{"login": "acme"}',
         b"login=acme&text=%ff",
-        "login=é".encode(),
+        "login=é".encode("latin-1"),
         b"to=%2B70000000001&to=%2B70000000002",
         b"&".join(b"a=b" for _ in range(100)),
     ],
