@@ -5,19 +5,22 @@ used. A call has a total deadline and a cap on its reply, also after decompressi
 be sent twice is tried again, with growing pauses or when the side asks for it.
 
 This sits on httpx's transport rather than its client, whose cookies, redirects and merging
-of URLs would cost a third more per call and are not wanted here.
+of URLs would cost a third more per call and are not wanted here. The time-outs that httpx
+hands down are for one read each, so that a reply which drips would never end: ours are moments,
+the same for all reads of a call.
 """
 
 import ipaddress
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
+import httpcore
 import httpx
 import stamina
 
@@ -37,6 +40,7 @@ FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx
 """Everything that httpx raises."""
 
 _CONNECT_S: Final = 10.0
+_IDLE_S: Final = 5.0  # a connection that rests longer may be closed at the other end
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _SENT: Final = (
     httpx.NetworkError,
@@ -104,7 +108,7 @@ class Transport:
             "Accept-Encoding": "gzip",
             "User-Agent": "syncd",
         }
-        self._http = httpx.HTTPTransport(verify=_trust(self._url), trust_env=False)
+        self._http = _Connections(_trust(self._url))
         self._retrying = stamina.RetryingCaller(
             attempts=options.attempts,
             timeout=None,
@@ -151,11 +155,7 @@ class Transport:
         stream = httpx.ByteStream(body)
 
         def attempt() -> T:
-            timeouts: dict[str, float] = {}
-            request = httpx.Request(
-                method, url, headers=merged, stream=stream, extensions={"timeout": timeouts}
-            )
-            return read(self._send(request, timeouts))
+            return read(self._send(httpx.Request(method, url, headers=merged, stream=stream)))
 
         try:
             return attempt()
@@ -181,19 +181,22 @@ class Transport:
 
         return again
 
-    def _send(self, request: httpx.Request, timeouts: dict[str, float]) -> Reply:
+    def _send(self, request: httpx.Request) -> Reply:
         self._wait_turn()
         if self._before_each is not None:
             self._before_each()
-        limit_s = self._options.timeout_s
-        deadline_s = clock.monotonic_s() + limit_s
-        timeouts.update(connect=min(_CONNECT_S, limit_s), read=limit_s, write=limit_s, pool=limit_s)
+        limit_s, now_s = self._options.timeout_s, clock.monotonic_s()
+        until_s = now_s + limit_s
+        request.extensions["timeout"] = {
+            "pool": limit_s,
+            "connect": min(now_s + _CONNECT_S, until_s),
+            "write": until_s,
+            "read": until_s,
+        }
         try:
             response = self._http.handle_request(request)
             try:
-                # httpx's limits are for one read each; this one begins when the body does.
-                timeouts["read"] = max(deadline_s - clock.monotonic_s(), 0.001)
-                body = b"".join(self._chunks(response, deadline_s))
+                body = b"".join(self._chunks(response))
             finally:
                 response.close()
         except httpx.LocalProtocolError:
@@ -215,8 +218,8 @@ class Transport:
             time.sleep(wait_s)
         self._next_start_s = clock.monotonic_s() + self._pause_s
 
-    def _chunks(self, response: httpx.Response, deadline_s: float) -> Iterator[bytes]:
-        """Yield the body's bytes, decompressed, as long as time and size allow."""
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        """Yield the body's bytes, decompressed, as long as its size allows."""
         left = self._options.max_reply_bytes
         inflate = self._inflater(response)
         for raw in _stream_of(response):
@@ -232,8 +235,6 @@ class Transport:
                     "that is not the protocol",
                     hint="Check the address in the config.",
                 )
-            if clock.monotonic_s() > deadline_s:
-                raise self._too_slow()
             yield chunk
         if inflate and left < self._options.max_reply_bytes and not inflate.eof:
             raise AmbiguousError(f"{self.host} cut its reply short")
@@ -271,6 +272,71 @@ class Transport:
             f"a request to {self.host} can't be sent as it is configured",
             hint="Check the address and the keys for line breaks and other odd characters.",
         )
+
+
+class _Connections(httpx.HTTPTransport):
+    """The connections to one side, whose time-outs are moments of the monotonic clock.
+
+    httpx has no argument for how its pool connects, so that the pool is made here.
+    """
+
+    def __init__(self, trust: ssl.SSLContext | None) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=trust, keepalive_expiry=_IDLE_S, network_backend=_Network()
+        )
+
+
+class _Network(httpcore.SyncBackend):
+    """Connects as httpcore does, until a moment."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _Stream(super().connect_tcp(host, port, left_s, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A stream that is read and written until a moment, however often."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s))
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def _left_s(until_s: float | None, late: type[httpcore.TimeoutException]) -> float | None:
+    """Return the seconds until a moment; raise where it is past."""
+    if until_s is None:
+        return None
+    left_s = until_s - clock.monotonic_s()
+    if left_s <= 0:
+        raise late
+    return left_s
 
 
 def _after(error: TemporaryError, attempt: Callable[[], T]) -> Callable[[], T]:
@@ -371,10 +437,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _trust(url: httpx.URL) -> ssl.SSLContext | bool:
+def _trust(url: httpx.URL) -> ssl.SSLContext | None:
     """Return whom to believe: the usual authorities and those that this machine trusts."""
     if url.scheme == "http":
-        return False  # nothing is encrypted, and loading the authorities takes a while
+        return None  # nothing is encrypted, and loading the authorities takes a while
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context

@@ -105,6 +105,21 @@ def drip(client: socket.socket) -> None:
         client.sendall(b"x")
 
 
+def drip_head(client: socket.socket) -> None:
+    client.sendall(b"HTTP/1.1 200 X\r\nX-Their: ")
+    stop = threading.Event()
+    for _ in range(999):
+        stop.wait(0.02)
+        client.sendall(b"x")
+
+
+def promise(client: socket.socket) -> None:
+    stop = threading.Event()
+    for _ in range(999):
+        stop.wait(0.02)
+        client.sendall(b"HTTP/1.1 102 X\r\n\r\n")
+
+
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     wire = Wire()
@@ -242,8 +257,9 @@ def test_a_lost_answer_to_a_write_is_ambiguous(
     assert len(wire.requests) == 1
 
 
-def test_a_reply_that_drips_meets_the_total_deadline(wire: Wire) -> None:
-    wire.answers = [drip]
+@pytest.mark.parametrize("slow", [drip, drip_head, promise])
+def test_a_reply_that_drips_meets_the_total_deadline(wire: Wire, slow: Answer) -> None:
+    wire.answers = [slow]
     transport = Transport(Options(url=wire.url, timeout_s=0.3))
     started_s = time.monotonic()
 
