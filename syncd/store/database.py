@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from syncd.errors import BusyError, ConfigurationError, SyncdError, TemporaryError
+from syncd.errors import BusyError, ConfigurationError, Kind, SyncdError, TemporaryError
 from syncd.store import migrations
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 class StoreError(SyncdError):
     """The store's file can't serve: damaged, or of a newer version."""
 
+    kind = Kind.CONFIGURATION
     exit_code = 78
 
 

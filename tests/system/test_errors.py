@@ -253,6 +253,8 @@ def test_a_store_that_is_damaged_is_a_wrong_set_up(scene: Scene) -> None:
         pass
 
     assert getattr(raised.value, "exit_code", None) == 78
+    document = json.loads(scene.syncd("--once", "--json").stdout)
+    assert (document["exit_code"], document["error"]["kind"]) == (78, "configuration")
 
 
 def test_a_config_with_several_faults_names_them_all(scene: Scene) -> None:
