@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _HEAD = ("ID", "E-MAIL", "FIRST NAME", "LAST NAME")
 
-contact_argument = click.argument("contact", type=click.IntRange(min=1))
+# More than that, Planfix takes for no number at all.
+contact_argument = click.argument("contact", type=click.IntRange(min=1, max=2**63 - 1))
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
@@ -39,7 +40,7 @@ def _planfix(asked: Asked) -> Iterator["Contacts"]:
 
 @contacts.command("list")
 @click.option("--target", default="contact", show_default=True,
-              help="contact, company, template, or a filter's id.")  # fmt: skip
+              help="contact, company, template, or a filter: its id, or filter:ID.")  # fmt: skip
 @click.option("--search", default="", metavar="TEXT", help="A part of the name or address.")
 @click.option(
     "--email",
@@ -52,6 +53,7 @@ def _planfix(asked: Asked) -> Iterator["Contacts"]:
 @pass_asked
 def list_contacts(asked: Asked, target: str, search: str, address: str, *, as_json: bool) -> None:
     """List contacts, page by page."""
+    target = target.removeprefix("filter:")
     with _planfix(asked) as planfix:
         found = (
             planfix.with_address(target, address, search=search)

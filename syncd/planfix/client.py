@@ -84,6 +84,9 @@ _KEYS_HINT: Final = (
 _RIGHTS_HINT: Final = (
     "Give the token this function in Account management, API access; then: syncd check"
 )
+_TARGET_HINT: Final = (
+    "See whether the filter is there, and the token's employee may see it: syncd contacts filters"
+)
 _OURS_HINT: Final = "This is a fault of syncd's own: please report it with the code."
 
 # fmt: off
@@ -326,6 +329,8 @@ class PlanfixClient:
                 )
             case _Class.VALUE if not write:
                 meant = _Class.CONFIGURATION
+                # A filter is the one value of a reading that is not ours: people delete it.
+                hint = hint or (_TARGET_HINT if method == "contact.getList" else "")
             case _:
                 pass
         message = f"Planfix refused {method}: {meaning} (code {code})"

@@ -350,6 +350,37 @@ def test_contacts_are_worked_on_by_hand(syncd: CommandLine) -> None:
     assert "Error: " in gone.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["list", "--target", "filter:715"], 78, "syncd contacts filters"),
+        (["get", "99999999999999999999"], 2, "not in the range"),
+    ],
+    ids=["no such filter", "no such number"],
+)
+def test_what_planfix_has_not_is_no_fault_of_ours(
+    syncd: CommandLine, arguments: list[str], code: int, words: str
+) -> None:
+    done = syncd("contacts", *arguments)
+
+    assert done.code == code
+    assert words in done.err
+    assert "fault of syncd's own" not in done.err
+
+
+def test_a_filter_is_named_as_in_the_config_or_by_its_id(
+    syncd: CommandLine, planfix: SimulatedPlanfix
+) -> None:
+    planfix.add_filter("715", "Newsletter", [planfix.add(email="anna@example.com")])
+
+    told = [
+        syncd("contacts", "list", "--target", target, "--json").json()
+        for target in ("715", "filter:715")
+    ]
+
+    assert told[0] == told[1] != []
+
+
 def test_contacts_are_found_by_an_additional_address_too(
     syncd: CommandLine, planfix: SimulatedPlanfix
 ) -> None:
