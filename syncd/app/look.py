@@ -121,7 +121,9 @@ def _check_link(world: World, link: Link) -> Checked:
     number = world.store.links.number(link.name)
     if number is None:
         return Checked(subject, ok=True, message="new: its first run adopts and adds")
-    if world.store.links.scope(number) != world.scopes[link.name]:
+    pairs = world.store.pairs.count(number)
+    moved = world.store.links.scope(number) != world.scopes[link.name]
+    if moved and pairs:
         return Checked(
             subject,
             ok=False,
@@ -129,7 +131,7 @@ def _check_link(world: World, link: Link) -> Checked:
             hint=f"Put the config back, or: {command('rebase', link.name)}",
             exit_code=4,
         )
-    if world.store.links.creation_unknown(number):
+    if not moved and world.store.links.creation_unknown(number):
         return Checked(
             subject,
             ok=False,
@@ -137,7 +139,6 @@ def _check_link(world: World, link: Link) -> Checked:
             hint=f"Set list_id in the config, or: {command('rebase', link.name)}",
             exit_code=78,
         )
-    pairs = world.store.pairs.count(number)
     allowance = link.limits.allowance(pairs)
     return Checked(subject, ok=True, message=f"{pairs} pairs; removals in 24 hours: {allowance}")
 
@@ -231,12 +232,12 @@ def lists(world: World) -> list[ListLine]:
     """Return the links' lists, with counts where they can be read; a failure is a line's own."""
     lines = []
     for link in world.links:
-        with closing(world.open_backend(link.backend)) as backend:
-            try:
+        try:
+            with closing(world.open_backend(link.backend)) as backend:
                 lines.append(_list_line(world, link, backend))
-            except SyncdError as error:
-                line = _unread(world, link, world.list_id(link))
-                lines.append(replace(line, failure=Failure.of(error)))
+        except SyncdError as error:
+            line = _unread(world, link, world.list_id(link))
+            lines.append(replace(line, failure=Failure.of(error)))
     return lines
 
 

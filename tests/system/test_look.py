@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -111,6 +112,31 @@ def test_a_service_that_is_away_hides_no_other_list(make_scene: MAKE, anna: Cont
     ]  # fmt: skip
     assert told.stderr.startswith("Error: gone: ")
     assert anna
+
+
+def test_a_pushed_link_whose_service_left_the_config_hides_no_other_list(scene: Scene) -> None:
+    scene.run()
+    with scene.world() as world, world.store.pushes.batch(scene.planfix.account) as pushes:
+        pushes.create("before", "Guests", taken=(), at=datetime.now(UTC))
+
+    told = scene.syncd("lists")
+
+    assert told.returncode == 78
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["LINK", "customers", "Guests"]
+    assert told.stderr.startswith("Error: Guests: ")
+
+
+def test_check_lets_a_link_without_pairs_point_elsewhere_as_a_run_does(make_scene: MAKE) -> None:
+    scene = make_scene()
+    scene.run()
+    scene.write_config(links=(scene.links[0].replace('"Customers"', '"Others"'),))
+
+    told = scene.syncd("check")
+    [line] = lines_of(scene, "link customers")
+
+    assert line.ok
+    assert line.message == "0 pairs; removals in 24 hours: 3"
+    assert told.returncode == scene.run().exit_code == 0
 
 
 def test_check_finds_each_list_and_counts_it(kim_waits: Scene) -> None:
