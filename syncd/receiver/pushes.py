@@ -79,12 +79,11 @@ def _carry_out(
             batch.end(backend, list_id, at=at)
             return Accepted()
         case ImportContacts(list_id, contacts):
-            found = batch.put(backend, list_id, contacts)
+            found = batch.put(backend, list_id, contacts, at=at)
         case UpdateContact(list_id, Change.DELETE, contact):
-            found = batch.leave(backend, list_id, contact.id)
-        case UpdateContact(list_id, _, contact):
-            # A contact is known by its id: its old address is remembered, and needs no telling.
-            found = batch.put(backend, list_id, (contact,))
+            found = batch.leave(backend, list_id, contact)
+        case UpdateContact(list_id, _, contact, old_address):
+            found = batch.put(backend, list_id, (contact,), old_key=key_of(old_address), at=at)
         case never:
             assert_never(never)
     return Accepted() if found else UNKNOWN_LIST

@@ -75,7 +75,7 @@ class ConsentStore:
         """Set latches, durably; those there are get the newer cause. Return how many are new."""
         hashed = self.hashed  # before the transaction: the first use makes the key, in its own
         with self._database.transaction() as raw:
-            return _latch(raw, link, latches, hashed, run=run, at=at)
+            return latch(raw, link, latches, hashed, run=run, at=at)
 
     def let_go(
         self, link: LinkNumber, latched_in: LinkNumber, latches: Iterable[NewLatch],
@@ -89,7 +89,7 @@ class ConsentStore:
         latches = tuple(latches)
         hashed = self.hashed
         with self._database.transaction() as raw:
-            _latch(raw, latched_in, latches, hashed, run=run, at=at)
+            latch(raw, latched_in, latches, hashed, run=run, at=at)
             _outdo(raw, latched_in, latches)
             raw.executemany(
                 "DELETE FROM consent_mark WHERE contact = ?",
@@ -121,7 +121,7 @@ class ConsentStore:
         hashed = self.hashed
         with self._database.transaction() as raw:
             _lift(raw, link, learned.lifted, hashed, until=asked)
-            _latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
+            latch(raw, latched_in, learned.latches, hashed, run=run, at=at)
             _outdo(raw, latched_in, learned.latches)
             # A release names all addresses of a person, and is carried out with one of them.
             raw.executemany(
@@ -274,10 +274,11 @@ SELECT c.id, m.at FROM consent_mark m
 """
 
 
-def _latch(
+def latch(
     raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
     hashed: Callable[[AddressKey], bytes], *, run: str, at: str,
 ) -> int:  # fmt: skip
+    """Set latches; those there are get the newer cause. Return how many are new."""
     new = 0
     for latch in latches:
         key_hash = None if latch.key is None else hashed(latch.key)
@@ -333,7 +334,7 @@ def leave(
     latches: Sequence[NewLatch], hashed: Callable[[AddressKey], bytes], *, run: str, at: str,
 ) -> None:  # fmt: skip
     """Latch somebody who left a list, and remember that their addresses were seen off it."""
-    _latch(raw, latched_in, latches, hashed, run=run, at=at)
+    latch(raw, latched_in, latches, hashed, run=run, at=at)
     _outdo(raw, latched_in, latches)
     raw.executemany(
         "INSERT INTO gone (link, key_hash, reference, at) VALUES (?, ?, '', ?)"

@@ -6,17 +6,19 @@ from other selections, Planfix tells of this one. A change that says nothing new
 
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import chain, count
 from typing import Final
 
-from syncd.core.address import fault_of
-from syncd.core.link import Selection
+from syncd.core.address import NO_KEY, AddressKey, fault_of
+from syncd.core.link import ACCOUNT, Selection
+from syncd.core.pairs import NewLatch
 from syncd.core.people import Contact, ContactId
 from syncd.core.pushes import PushedList
 from syncd.ports import ListId
+from syncd.store import consent
 from syncd.store.consent import ConsentStore
 from syncd.store.database import Database
 from syncd.store.reports import ReportBatch
@@ -28,6 +30,19 @@ SELECT s.id FROM pushed_list p LEFT JOIN selection s ON s.account = ? AND s.targ
 """
 
 _MAKE_SELECTION: Final = "INSERT INTO selection (account, target) VALUES (?, ?) RETURNING id"
+
+_LATCHED: Final = """
+SELECT 1 FROM latch WHERE key_hash = ? AND link IN (?, (SELECT link.id FROM link WHERE name = ?))
+"""
+
+_TAKE_OUT: Final = """
+UPDATE contact SET page = NULL WHERE selection = ? AND page IS NOT NULL AND id = ?
+"""
+
+_AT: Final = "SELECT id FROM contact INDEXED BY contact_key WHERE selection = ? AND key = ?"
+
+RUN: Final = "push"
+"""Stands for the run of a latch that a push has set."""
 
 _ASKED_AGAIN: Final = timedelta(hours=3)
 """So long after the first time Planfix may ask again for what it got no answer to."""
@@ -89,7 +104,7 @@ class Pushes:
         """
         hashed = self._consent.hashed  # before the transaction: its first use is one of its own
         with self._database.transaction() as raw:
-            batch = PushBatch(raw, account, ReportBatch(raw, hashed))
+            batch = PushBatch(raw, account, ReportBatch(raw, hashed), hashed)
             yield batch
             batch.write()
 
@@ -97,12 +112,16 @@ class Pushes:
 class PushBatch:
     """Several pushes in one transaction; `reports` takes those of list services."""
 
-    def __init__(self, raw: sqlite3.Connection, account: str, reports: ReportBatch) -> None:
+    def __init__(
+        self, raw: sqlite3.Connection, account: str, reports: ReportBatch,
+        hashed: Callable[[AddressKey], bytes],
+    ) -> None:  # fmt: skip
         self.reports = reports
         self._raw = raw
         self._account = account
+        self._hashed = hashed
         self._selections: dict[tuple[str, str], int | None] = {}
-        self._rows: list[tuple[object, ...]] = []
+        self._rows: dict[tuple[int, ContactId], tuple[object, ...]] = {}
         self._changes = raw.total_changes
 
     @property
@@ -150,30 +169,78 @@ class PushBatch:
             (_stamp(at), str(list_id), backend),
         )
 
-    def put(self, backend: str, list_id: ListId, contacts: Iterable[Contact]) -> bool:
-        """Add contacts to a list or correct them; False where there is no such list."""
+    def put(
+        self, backend: str, list_id: ListId, contacts: Iterable[Contact], *,
+        at: datetime, old_key: AddressKey = NO_KEY,
+    ) -> bool:  # fmt: skip
+        """Add contacts to a list or correct them; False where there is no such list.
+
+        `old_key` is where the contact was before, if that is told.
+        """
         selection = self._selection(backend, list_id)
         if selection is None:
             return False
-        self._rows += (_row(selection, contact) for contact in contacts)
+        some_left = self._raw.execute("SELECT 1 FROM latch LIMIT 1").fetchone() is not None
+        for contact in contacts:
+            if old_key or some_left:
+                before = self._key_of(selection, contact.id)
+                if before is None and old_key:
+                    self._take_out(selection, self._at(selection, old_key))
+                earlier = {before or NO_KEY, old_key} - {NO_KEY, contact.person.key}
+                if some_left and earlier:
+                    self._keep_out_after(str(list_id), contact.id, earlier, at=at)
+            self._rows[selection, contact.id] = _row(selection, contact)
         return True
 
-    def leave(self, backend: str, list_id: ListId, contact: ContactId) -> bool:
-        """Take a contact out of a list; False where there is no such list."""
+    def leave(self, backend: str, list_id: ListId, contact: Contact) -> bool:
+        """Take a contact out of a list; False where there is no such list.
+
+        One whose number was never met is known by its address.
+        """
         selection = self._selection(backend, list_id)
         if selection is None:
             return False
-        self.write()
-        self._raw.execute(
-            "UPDATE contact SET page = NULL WHERE selection = ? AND id = ? AND page IS NOT NULL",
-            (selection, contact),
+        known = self._key_of(selection, contact.id) is not None
+        self._take_out(
+            selection, [contact.id] if known else self._at(selection, contact.person.key)
         )
         return True
+
+    def _key_of(self, selection: int, contact: ContactId) -> AddressKey | None:
+        """Return the key that was put last for a contact, None where none ever was."""
+        waiting = self._rows.get((selection, contact))
+        if waiting is not None:
+            return AddressKey(str(waiting[3]))
+        found = self._raw.execute(
+            "SELECT key FROM contact WHERE selection = ? AND id = ?", (selection, contact)
+        ).fetchone()
+        return None if found is None else AddressKey(found[0])
+
+    def _at(self, selection: int, key: AddressKey) -> list[ContactId]:
+        """Return the contacts of a list at an address; nobody is at an empty one."""
+        self.write()
+        return [row[0] for row in self._raw.execute(_AT, (selection, key))] if key else []
+
+    def _take_out(self, selection: int, contacts: Iterable[ContactId]) -> None:
+        self.write()
+        self._raw.executemany(_TAKE_OUT, [(selection, contact) for contact in contacts])
+
+    def _keep_out_after(
+        self, list_id: str, contact: ContactId, earlier: Iterable[AddressKey], *, at: datetime
+    ) -> None:
+        """Latch a contact that was at a latched address: a run may see but the new one."""
+        [[name]] = self._raw.execute("SELECT link FROM pushed_list WHERE id = ?", (list_id,))
+        for key in earlier:
+            asked = (self._hashed(key), ACCOUNT, name)
+            if self._raw.execute(_LATCHED, asked).fetchone() is not None:
+                latch = NewLatch("met at an address that unsubscribed", contact=contact)
+                link = self.reports.remembered(name)
+                consent.latch(self._raw, link, [latch], self._hashed, run=RUN, at=_stamp(at))
 
     def write(self) -> None:
         """Write the contacts that were put; many at once cost less than one by one."""
         if self._rows:
-            self._raw.executemany(_PUT, self._rows)
+            self._raw.executemany(_PUT, self._rows.values())
             self._rows.clear()
 
     def _selection(self, backend: str, list_id: ListId) -> int | None:

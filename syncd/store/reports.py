@@ -142,7 +142,7 @@ class ReportBatch:
                     "SELECT id FROM link WHERE name = ? AND list_id IN (?, ?)", link.name, *written
                 )
             elif str(link.list_id) == str(list_id):
-                number = self._remembered(link)
+                number = self.remembered(link.name)
             if number is not None:
                 account = link.consent.scope is ConsentScope.ACCOUNT
                 return number, ACCOUNT if account else number
@@ -159,14 +159,18 @@ class ReportBatch:
         found = self._raw.execute(sql, values).fetchone()
         return None if found is None else LinkNumber(found[0])
 
-    def _remembered(self, link: Link) -> LinkNumber | None:
-        # Its first run gives it scope and selection, as to any link without pairs.
+    def remembered(self, name: str) -> LinkNumber:
+        """Return the number of a link that a run may not have met yet.
+
+        Its first run gives it scope and selection, as to any link without pairs.
+        """
         self._raw.execute(
             "INSERT INTO link (name, scope, selection, asked) VALUES (?, '', 0, 0)"
             " ON CONFLICT (name) DO NOTHING",
-            (link.name,),
+            (name,),
         )
-        return self._number("SELECT id FROM link WHERE name = ?", link.name)
+        found = self._raw.execute("SELECT id FROM link WHERE name = ?", (name,)).fetchone()
+        return LinkNumber(found[0])
 
     def left(
         self, link: LinkNumber, latched_in: LinkNumber, person: Person, *, at: datetime

@@ -37,6 +37,9 @@ _DONE: Final = _ENCODER.encode({"success": True}).encode()
 _UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What has no place in a name: controls of terminals, lines, and the direction of writing."""
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
+NOBODY: Final = ContactId(0)
+"""Stands for the number of a contact that has none."""
+
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
 
@@ -319,9 +322,15 @@ def _open_contacts(reader: JsonReader) -> list[dict[str, Any] | None]:
     return contacts
 
 
-def _update(data: dict[str, Any]) -> UpdateContact:
+def _update(data: dict[str, Any]) -> UpdateContact | ImportContacts:
     change = _change(data)
-    contact = _contact(data.get("contact"))
+    fields = _fields(data.get("contact"))
+    if change is Change.DELETE:
+        contact = Contact(_id_of(fields) or NOBODY, _person(fields))
+    else:
+        contact = _contact(fields)
+        if not _has_address(fields):
+            return ImportContacts(_list_id(data), (), left_out=1)
     old_address = _old_address(data, change, contact.person)
     return UpdateContact(_list_id(data), change, contact, old_address)
 
@@ -346,20 +355,30 @@ def _import(data: dict[str, Any]) -> ImportContacts:
     if not isinstance(people, list):
         raise NotUnderstoodError("contacts is no array")
     contacts = []
-    for fields in people:
+    for value in people:
         with suppress(NotUnderstoodError):
-            contacts.append(_contact(fields))
+            if _has_address(fields := _fields(value)):
+                contacts.append(_contact(fields))
     return ImportContacts(_list_id(data), tuple(contacts), len(people) - len(contacts))
 
 
-def _contact(value: object) -> Contact:
-    fields = _fields(value)
+def _contact(fields: dict[str, Any]) -> Contact:
+    number = _id_of(fields)
+    if number is None:
+        raise NotUnderstoodError("a contact's id is no number")
+    return Contact(number, _person(fields))
+
+
+def _id_of(fields: dict[str, Any]) -> ContactId | None:
     number = fields.get("id")
     if isinstance(number, str) and _DIGITS(number):
         number = int(number)
-    if not _is_id(number):
-        raise NotUnderstoodError("a contact's id is no number")
-    return Contact(ContactId(number), _person(fields))
+    return ContactId(number) if _is_id(number) else None
+
+
+def _has_address(fields: dict[str, Any]) -> bool:
+    """Whether an address was given, be it an empty one: without any, a contact is passed over."""
+    return isinstance(fields.get("email"), str)
 
 
 def _fields(value: object) -> dict[str, Any]:

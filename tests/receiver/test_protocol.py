@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.receiver.daemon import RECEIVER, Door
+from tests.receiver.daemon import RECEIVER, TOKEN, Door
 from tests.scene import Scene, applied, link
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "email-service"
@@ -47,6 +47,12 @@ class Sender:
         answer = self._door.post(body.encode())
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
         return answer.json()
+
+    def ask(self, function: str, **data: object) -> Any:
+        """Send a request that no sample has."""
+        data = {"listId": self.list_id, **data}
+        body = {"action": function, "authToken": TOKEN, "data": data}
+        return self._door.post(json.dumps(body).encode()).json()
 
     def create(self) -> str:
         answer = self.send("createList")
@@ -132,6 +138,39 @@ def test_changes_of_one_contact_reach_the_list(scene: Scene, planfix_api: Sender
     assert "a.belova@example.com" in moved
     assert renamed == ("Анна-Мария", "Белова")
     assert "a.belova@example.com" not in scene.members(NAME)
+
+
+@pytest.mark.parametrize("email", [{}, {"email": None}, {"email": ["a@example.com"]}])
+def test_a_contact_without_an_address_is_passed_over(
+    scene: Scene, planfix_api: Sender, email: dict[str, object]
+) -> None:
+    planfix_api.create()
+    planfix_api.send("importContacts")
+    scene.run()
+    before = scene.members(NAME)
+    nobody = {"id": 101, "firstName": "Anna", **email}
+
+    answers = [
+        planfix_api.ask("importContacts", contacts=[nobody]),
+        planfix_api.ask("updateContact", action="update", contact=nobody),
+        planfix_api.ask("updateContact", action="add", contact=nobody),
+    ]
+
+    assert answers == [reply("importContacts")] * 3
+    assert applied(scene.run().links[0]) == {}
+    assert scene.members(NAME) == before
+
+
+def test_a_contact_may_be_taken_off_by_its_address_alone(scene: Scene, planfix_api: Sender) -> None:
+    planfix_api.create()
+    planfix_api.send("importContacts")
+    scene.run()
+
+    answer = planfix_api.ask("updateContact", action="delete", contact={"email": ANNA})
+
+    assert answer == reply("updateContact")
+    scene.run()
+    assert ANNA not in scene.members(NAME)
 
 
 def test_a_list_is_given_up(scene: Scene, planfix_api: Sender) -> None:

@@ -138,6 +138,71 @@ def test_who_unsubscribed_stays_out_however_often_planfix_pushes_them(
     assert scene.service.resubscribed == 0
 
 
+@pytest.mark.parametrize("number", [101, 999])
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_who_comes_from_the_address_of_one_who_left_stays_out(
+    scene: Scene, pushes: Pushes, number: int, runs_between: int
+) -> None:
+    """Also where no run saw them there."""
+    list_id = pushes.create("News")
+    pushes.bring(list_id, PEOPLE)
+    scene.run()
+    scene.unsubscribe(ANNA, "News")
+    scene.run()
+
+    if number != 101:
+        pushes.add(list_id, number, ANNA.upper())
+    for _ in range(runs_between):
+        scene.run()
+    pushes.update(list_id, number, "anna.new@example.com")
+    scene.run()
+    pushes.update(list_id, number, "anna.newer@example.com", "anna.new@example.com")
+    scene.run()
+
+    assert scene.members("News").keys() == {BEN, CLEO}
+
+
+def test_the_old_address_that_is_told_counts_where_the_contact_was_never_met(
+    scene: Scene, pushes: Pushes
+) -> None:
+    scene.write_config(links=[link("customers", more=ACCOUNT)])
+    scene.run()
+    scene.unsubscribe(ANNA, "customers")
+
+    pushes.update(pushes.create("News"), 201, "anna.new@example.com", ANNA)
+    scene.run()
+
+    assert scene.members("News") == {}
+
+
+def test_a_number_that_was_never_met_is_matched_by_the_address(
+    scene: Scene, pushes: Pushes
+) -> None:
+    list_id = pushes.create("News")
+    pushes.bring(list_id, PEOPLE)
+    scene.run()
+
+    pushes.delete(list_id, 9001, ANNA)
+    pushes.update(list_id, 9002, "ben.new@example.com", BEN)
+    pushes.delete(list_id, 9003, "stranger@example.com")
+    scene.run()
+
+    assert scene.members("News").keys() == {"ben.new@example.com", CLEO}
+
+
+def test_a_number_that_is_known_is_not(scene: Scene, pushes: Pushes) -> None:
+    """Two contacts may share an address."""
+    list_id = pushes.create("News")
+    pushes.bring(list_id, {**PEOPLE, 104: ANNA})
+    scene.run()
+
+    pushes.delete(list_id, 104, ANNA)
+    pushes.update(list_id, 104, "dora@example.com", BEN)
+    scene.run()
+
+    assert scene.members("News").keys() == {ANNA, BEN, CLEO, "dora@example.com"}
+
+
 ACCOUNT = '[links.consent]\nscope = "account"\n'
 
 
