@@ -76,11 +76,12 @@ def decode_request(body: bytes) -> SmsRequest:
 def refusal_in(body: bytes) -> str | None:
     """Return the words with which an answer refuses a message; None where it doesn't.
 
-    Whatever isn't an object of JSON refuses nothing, since the protocol prescribes no answer.
+    Whatever isn't an object of JSON refuses nothing, since the protocol prescribes no answer;
+    one in an encoding that JSON has not is read as far as it goes.
     An `error` that says nothing (null, false, 0, empty) is none.
     """
     try:
-        answer: Any = json.loads(body)
+        answer: Any = json.loads(body.decode(json.detect_encoding(body), "replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict):
