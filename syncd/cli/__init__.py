@@ -1,6 +1,8 @@
 """The command line: the options of syncd itself, the one `except`, and the exit codes."""
 
+import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -74,7 +76,10 @@ for _command in (
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    with Path(os.devnull).open("w") as nowhere:
+        # Whoever closes an output wants none.
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

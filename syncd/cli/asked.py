@@ -1,5 +1,6 @@
 """What the command line asked for, and what every command does alike: open, show, confirm."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncd.errors import UsageError
+from syncd.errors import SyncdError, UsageError
 
 if TYPE_CHECKING:
     from syncd.app.world import World
@@ -87,9 +88,15 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def show(pieces: Iterable[str], end: str = "\n") -> None:
     """Write a result to standard output; a reader who has gone is no fault.
 
-    The exit code stays the command's: `syncd status | head` is no failure.
+    The exit code stays the command's: `syncd status | head` is no failure. A letter that the
+    terminal does not have becomes a question mark.
+
+    Raises:
+        SyncdError: it can't be written.
     """
     out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="replace")
     try:
         for piece in pieces:
             out.write(piece + end)
@@ -98,7 +105,10 @@ def show(pieces: Iterable[str], end: str = "\n") -> None:
         # What is still buffered would fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise
+            raise SyncdError(
+                f"The result can't be written: {error.strerror}.",
+                hint="The command itself was done; see: syncd status",
+            ) from error
 
 
 def confirm(question: str, *, yes: bool) -> None:

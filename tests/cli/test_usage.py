@@ -201,22 +201,58 @@ def test_another_run_is_75(synced: CommandLine) -> None:
     assert (done.code, document["error"]["kind"], document["links"]) == (75, "temporary", [])
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_fault_of_our_own_is_70_with_a_traceback_only_in_the_log(
-    synced: CommandLine, monkeypatch: pytest.MonkeyPatch, unbuffered: str
-) -> None:
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    # Standard output that takes nothing is not foreseen.
-    with (
-        Path("/dev/full").open("w") as full,
-        synced.start("-m", "syncd", "status", stdout=full) as process,
-    ):
+def test_a_fault_of_our_own_is_70_with_a_traceback_only_in_the_log(synced: CommandLine) -> None:
+    faulty = "from syncd.app import look; del look.status; from syncd.cli import main; main()"
+    with synced.start("-c", faulty, "status") as process:
         _, err = process.communicate()
 
     assert process.returncode == 70
     assert "Error: A fault of syncd's own" in err
     (event,) = [json.loads(line) for line in err.splitlines() if line.startswith('{"')]
-    assert "No space left" in event["exception"]
+    assert "AttributeError" in event["exception"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [("status",), ("--once", "--json")])
+def test_a_result_that_cant_be_written_is_told_in_words(
+    synced: CommandLine, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with (
+        Path("/dev/full").open("w") as full,
+        synced.start("-m", "syncd", *command, stdout=full) as process,
+    ):
+        _, err = process.communicate()
+
+    assert process.returncode == 70
+    assert "Error: The result can't be written: No space left on device." in err
+    assert "Traceback" not in err
+
+
+def test_a_terminal_without_some_letters_shows_the_others(
+    synced: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    config = synced.folder / "config.toml"
+    config.write_text(config.read_text().replace('"customers"', '"Kundschaft Süd"'))
+
+    with synced.start("-m", "syncd", "status", stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate()
+
+    assert (process.returncode, "Kundschaft S?d" in out) == (0, True)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_whoever_closes_the_outputs_wants_none(synced: CommandLine, closed: str) -> None:
+    typed = f"exec {sys.executable} -m syncd --once --json {closed}"
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", typed], cwd=synced.folder, capture_output=True, check=False,
+        env={**os.environ, "SYNCD_CONFIG": str(synced.folder / "config.toml")},
+    )  # fmt: skip
+
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_reader_who_has_gone_is_no_fault(synced: CommandLine) -> None:
