@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from syncd.core.report import Outcome
 from syncd.core.sms import PhoneNumber, Text
 from syncd.errors import SyncdError
 from syncd.ports import TextQueue
@@ -19,7 +20,6 @@ WINDOW: Final = timedelta(hours=1)
 
 _PATIENCE_S: Final = 30
 _WORDS_MAX: Final = 300
-_TELLING: Final = frozenset({"refused", "failed"})
 
 
 class CommandAlert:
@@ -72,7 +72,7 @@ class Windows(Protocol):
 class SmsAlert:
     """Puts alerts into the outbox: the first of a kind at once, then an hourly summary.
 
-    The kind is the run's outcome. A message holds no more than the run, the links' names,
+    The kind is how the links ended. A message holds no more than the run, the links' names,
     counts and what to do.
     """
 
@@ -92,11 +92,12 @@ class SmsAlert:
         self._windows = windows
         self._now = now
 
-    def tell(self, alert: Mapping[str, Any]) -> None:
-        """Tell it, or count it; what fails is logged, since no run may fail for it."""
+    def tell(self, alert: Mapping[str, Any], news: Mapping[str, Outcome]) -> None:
+        """Tell what is new, or count it; what fails is logged, since no run may fail for it."""
         try:
             self.tell_rest()
-            self._tell(str(alert["outcome"]), _words(alert))
+            for outcome in sorted(set(news.values()), reverse=True):
+                self._tell(outcome.value, _words(alert, news, outcome))
         except SyncdError as error:
             log.warning("alert.failed", via=self._via, error=type(error).__name__)
 
@@ -131,14 +132,14 @@ class SmsAlert:
         log.info("alert.queued", via=self._via)
 
 
-def _words(alert: Mapping[str, Any]) -> str:
-    """Return a run document as one short message; what errors say may be long and stays out."""
-    links = [link["link"] for link in alert["links"] if link["outcome"] in _TELLING]
-    told = [f"syncd: run {alert['run']} {alert['outcome']}, exit code {alert['exit_code']}"]
-    if links:
-        told.append(f"links: {', '.join(links)}")
-    told.append(alert.get("next", "see: syncd status"))
-    return "; ".join(told)[:_WORDS_MAX]
+def _words(alert: Mapping[str, Any], news: Mapping[str, Outcome], outcome: Outcome) -> str:
+    """Return what is new of one kind as a short message.
+
+    What errors say may be long, and stays out.
+    """
+    links = ", ".join(link for link, ended in news.items() if ended is outcome)
+    told = f"syncd: run {alert['run']} {outcome.value}, exit code {alert['exit_code']}"
+    return f"{told}; links: {links}; {alert.get('next', 'see: syncd status')}"[:_WORDS_MAX]
 
 
 def _summary(kind: str, further: int, since: datetime) -> str:

@@ -1,42 +1,46 @@
 """Close a run: remember how it ended, tell who must know, forget what is too old."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
+
+import structlog
 
 from syncd import clock
 from syncd.app.apply import stamp
 from syncd.app.world import World
-from syncd.core.report import Outcome, RunReport
+from syncd.core.report import RunReport
 
 AUDIT_KEPT: Final = timedelta(days=400)
 WITHHELD_KEPT: Final = timedelta(days=7)
 
+log = structlog.get_logger()
+
 
 def close(world: World, report: RunReport) -> None:
     """Remember a run in the store, alert where a person must act, and prune once a day."""
-    earlier = [] if report.dry_run else world.store.runs.outcomes(world.after_failures)
     world.store.runs.end(report, at=stamp())
-    if not report.dry_run and _worth_telling(report, earlier, world.after_failures):
-        world.alert(_alert(report))
+    if not report.dry_run:
+        _tell(world, report)
     if world.store.runs.first_of_day(clock.now().date().isoformat()):
         world.store.journal.prune(
             audit_before=stamp(-AUDIT_KEPT), withheld_before=stamp(-WITHHELD_KEPT)
         )
 
 
-def _worth_telling(report: RunReport, earlier: Sequence[str], after_failures: int) -> bool:
-    """A refusal is told when it begins; failures, when they have become a row.
+def _tell(world: World, report: RunReport) -> None:
+    """Tell what is new: a link's refusal when it begins, its failures when they are a row.
 
-    `earlier` are the outcomes of the runs before this one, the latest first.
+    Remembered only afterwards: whoever dies in between tells it twice, and not never.
     """
-    if report.outcome is Outcome.REFUSED:
-        return earlier[:1] != [Outcome.REFUSED]
-    if report.outcome is not Outcome.FAILED:
-        return False
-    row = [outcome == Outcome.FAILED for outcome in earlier[: after_failures - 1]]
-    begins_earlier = earlier[after_failures - 1 : after_failures] == [Outcome.FAILED]
-    return len(row) == after_failures - 1 and all(row) and not begins_earlier
+    untold = world.store.streaks.untold(world.after_failures)
+    news = {done.link: untold[done.link] for done in report.links if done.link in untold}
+    if not news:
+        return
+    try:
+        world.alert(_alert(report), news)
+    except Exception:  # the border of an alert: no run fails for it
+        log.exception("alert.failed")
+    world.store.streaks.mark_told(news)
 
 
 def _alert(report: RunReport) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from syncd.config.load import Loaded, load
 from syncd.config.secrets import Secret
 from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
+from syncd.core.report import Outcome
 from syncd.errors import BusyError, ConfigurationError, QuotaError, SyncdError
 from syncd.planfix.client import Options as PlanfixOptions
 from syncd.planfix.side import Planfix
@@ -127,14 +128,17 @@ def sms_alert(settings: Settings, store: Store) -> SmsAlert | None:
     return SmsAlert(via=sms.via, to=sms.to, queue=store.outbox, windows=store.alerts, now=clock.now)
 
 
-def _alert(settings: Settings, store: Store) -> Callable[[Mapping[str, Any]], None]:
+def _alert(
+    settings: Settings, store: Store
+) -> Callable[[Mapping[str, Any], Mapping[str, Outcome]], None]:
     """Return what tells a run's alert in every way that the config names."""
     command, sms = CommandAlert(settings.alerts.command), sms_alert(settings, store)
 
-    def tell(alert: Mapping[str, Any]) -> None:
+    def tell(alert: Mapping[str, Any], news: Mapping[str, Outcome]) -> None:
+        if sms is not None:  # before the command, which may take its time and be killed with us
+            sms.tell(alert, news)
         command.tell(alert)
         if sms is not None:
-            sms.tell(alert)
             _relay(settings, store)
 
     return tell

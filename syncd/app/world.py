@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber
+from syncd.core.report import Outcome
 from syncd.errors import UsageError
 from syncd.ports import ContactSide, ListId, MemberSide
 
@@ -22,8 +23,8 @@ class World:
     operator, who may call more of them than a run. `links` are the config's, then those that
     Planfix pushed. `scopes` says, per link, what its pairs are made with (guard 7), `places` of
     each backend where its lists are. `open_backend` opens a service anew, so that what it counts
-    begins with each run. `alert` tells a person that a run was refused, or that `after_failures`
-    runs in a row failed.
+    begins with each run. `alert` tells a person what a run document says, and which links refuse
+    since that run, or failed in `after_failures` runs in a row with it.
     """
 
     settings: Any
@@ -36,7 +37,7 @@ class World:
     planfix: ContactSide
     contacts: "Contacts"
     open_backend: Callable[[str], MemberSide]
-    alert: Callable[[Mapping[str, Any]], None] = lambda _: None
+    alert: Callable[[Mapping[str, Any], Mapping[str, Outcome]], None] = lambda *_: None
     after_failures: int = 3
 
     def chosen(self, names: Sequence[str]) -> tuple[Link, ...]:

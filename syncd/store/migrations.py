@@ -205,6 +205,11 @@ ALTER TABLE link_run ADD COLUMN hint VARCHAR NOT NULL DEFAULT '';
 ALTER TABLE link_run ADD COLUMN judged BOOLEAN NOT NULL DEFAULT 0;
 UPDATE link_run SET judged = outcome <> 'failed' OR findings <> '[]'
 """,
+    # 16: how often in a row each link has ended alike.
+    """
+CREATE TABLE streak (link VARCHAR NOT NULL, outcome VARCHAR NOT NULL, runs INTEGER NOT NULL, told
+    BOOLEAN NOT NULL, PRIMARY KEY (link)) WITHOUT ROWID
+""",
 )
 
 

@@ -10,7 +10,7 @@ from syncd.core.link import LinkNumber, Selection
 from syncd.core.people import ContactId
 from syncd.core.plan import Op
 from syncd.core.report import LinkReport, RunReport
-from syncd.store import tally
+from syncd.store import streaks, tally
 from syncd.store.database import Database
 from syncd.store.snapshots import read_anew
 
@@ -81,6 +81,7 @@ class Runs:
                 [_link_run(report.run, done) for done in report.links],
             )
             if not report.dry_run:
+                streaks.go_on(raw, report.links)
                 tally.add(raw, _counts(report, at))
 
     def last(self) -> dict[str, Any] | None:
@@ -113,15 +114,6 @@ class Runs:
             (json.dumps(triggers),),
         )
         return rows[0][0]  # type: ignore[no-any-return]  # a text, or nothing
-
-    def outcomes(self, count: int) -> list[str]:
-        """Return how the last runs ended, the latest first; dry runs don't count."""
-        rows = self._database.rows(
-            "SELECT outcome FROM run WHERE finished IS NOT NULL AND NOT dry_run"
-            " ORDER BY started DESC LIMIT ?",
-            (count,),
-        )
-        return [row[0] for row in rows]
 
     def known(self, run: str) -> bool:
         """Say whether there was a run, or a command that journaled something, of this name."""

@@ -20,6 +20,7 @@ from syncd.store.sightings import Sightings
 from syncd.store.sms import Outbox
 from syncd.store.snapshots import Snapshot
 from syncd.store.stories import Stories
+from syncd.store.streaks import Streaks
 
 
 class Store:
@@ -36,6 +37,7 @@ class Store:
         self.journal = Journal(self._database)
         self.runs = Runs(self._database)
         self.stories = Stories(self._database)
+        self.streaks = Streaks(self._database)
         self.outbox = Outbox(self._database)
         self.alerts = AlertWindows(self._database)
         self.pushes = Pushes(self._database, self.consent)

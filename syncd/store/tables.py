@@ -281,6 +281,17 @@ class LinkRunRow(SQLModel, table=True):
     judged: bool = False
 
 
+class StreakRow(SQLModel, table=True):
+    """How a link ended in its last `runs` runs, and whether a person was told of it."""
+
+    __tablename__ = "streak"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    link: str = Field(primary_key=True)
+    outcome: str
+    runs: int
+    told: bool
+
+
 class TallyRow(SQLModel, table=True):
     """A count since the store was made, for the metrics; what of is told by up to three names."""
 

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from syncd.alerts import WINDOW, SmsAlert
+from syncd.core.report import Outcome
 from syncd.core.sms import Text, TextStanding, phone_number
 from syncd.errors import TemporaryError
 from syncd.store.store import Store
@@ -17,11 +18,11 @@ FIRST = phone_number("+4915112345678")
 SECOND = phone_number("+4915187654321")
 
 
-def alert(outcome: str = "refused", **more: object) -> dict[str, Any]:
+def alert(outcome: Outcome = Outcome.REFUSED, **more: object) -> dict[str, Any]:
     return {
         "run": "20261124T083000Z-7f3a",
-        "outcome": outcome,
-        "exit_code": 4 if outcome == "refused" else 69,
+        "outcome": outcome.value,
+        "exit_code": 4 if outcome is Outcome.REFUSED else 69,
         "error": None,
         "links": [
             {"link": "customers", "outcome": outcome, "findings": ["200 removals. Look."]},
@@ -55,6 +56,10 @@ class World:
     def later(self, **by: float) -> None:
         self.now += timedelta(**by)
 
+    def tell(self, *links: str, outcome: Outcome = Outcome.REFUSED, **more: object) -> None:
+        """Tell that links have begun to refuse, or to fail."""
+        self.alert.tell(alert(outcome, **more), dict.fromkeys(links or ("customers",), outcome))
+
     def told(self) -> list[str]:
         return [due.text.text for due in self.store.outbox.due(self.now)]
 
@@ -67,7 +72,7 @@ def world(path: Path) -> World:
 def test_the_first_is_told_at_once_to_everybody_by_the_gateway(path: Path) -> None:
     world = World(path, FIRST, SECOND)
 
-    world.alert.tell(alert(next="syncd approve 20261124T083000Z-7f3a"))
+    world.tell(next="syncd approve 20261124T083000Z-7f3a")
 
     words = (
         "syncd: run 20261124T083000Z-7f3a refused, exit code 4; links: customers;"
@@ -81,7 +86,7 @@ def test_the_first_is_told_at_once_to_everybody_by_the_gateway(path: Path) -> No
 
 def test_a_storm_is_one_message_and_then_one_summary(world: World) -> None:
     for _ in range(20):
-        world.alert.tell(alert())
+        world.tell()
         world.later(minutes=1)
     assert len(world.told()) == 1
 
@@ -97,33 +102,45 @@ def test_a_storm_is_one_message_and_then_one_summary(world: World) -> None:
 
 def test_a_storm_that_goes_on_is_told_once_an_hour(world: World) -> None:
     for _ in range(5 * 60):
-        world.alert.tell(alert())
+        world.tell()
         world.later(minutes=1)
 
     assert len(world.told()) == 1 + 4
 
 
 def test_after_a_quiet_hour_the_next_is_told_at_once_again(world: World) -> None:
-    world.alert.tell(alert())
+    world.tell()
     world.later(seconds=WINDOW.total_seconds())
 
-    world.alert.tell(alert())
+    world.tell()
 
     assert len(world.told()) == 2
     assert world.told()[0] == world.told()[1]
 
 
 def test_kinds_do_not_silence_each_other(world: World) -> None:
-    world.alert.tell(alert("refused"))
-    world.alert.tell(alert("failed"))
+    world.tell(outcome=Outcome.REFUSED)
+    world.tell(outcome=Outcome.FAILED)
 
     assert [words.split()[3] for words in world.told()] == ["refused,", "failed,"]
 
 
+def test_what_is_new_of_two_kinds_is_two_messages(world: World) -> None:
+    both = alert(Outcome.FAILED, next="syncd approve 20261124T083000Z-7f3a")
+
+    world.alert.tell(both, {"customers": Outcome.FAILED, "partners": Outcome.REFUSED})
+
+    run, todo = "syncd: run 20261124T083000Z-7f3a", "syncd approve 20261124T083000Z-7f3a"
+    assert world.told() == [
+        f"{run} refused, exit code 69; links: partners; {todo}",
+        f"{run} failed, exit code 69; links: customers; {todo}",
+    ]
+
+
 def test_a_restart_does_not_begin_anew(world: World) -> None:
-    world.alert.tell(alert())
+    world.tell()
     world.restart()
-    world.alert.tell(alert())
+    world.tell()
     world.restart()
     world.later(hours=1)
 
@@ -133,10 +150,9 @@ def test_a_restart_does_not_begin_anew(world: World) -> None:
 
 
 def test_a_long_alert_is_cut_and_what_errors_say_stays_out(world: World) -> None:
-    many = [{"link": f"link-{n}", "outcome": "failed", "findings": []} for n in range(200)]
     error = {"kind": "temporary", "message": "someone@example.com"}
 
-    world.alert.tell(alert("failed", links=many, error=error))
+    world.tell(*[f"link-{n}" for n in range(200)], outcome=Outcome.FAILED, error=error)
 
     (words,) = world.told()
     assert len(words) == 300
@@ -163,7 +179,7 @@ def test_what_cannot_be_stored_ends_no_run(world: World) -> None:
     )
 
     with capture_logs() as logged:
-        sms.tell(alert())
+        sms.tell(alert(), {"customers": Outcome.REFUSED})
 
     assert [line["event"] for line in logged] == ["alert.failed"]
     assert world.store.alerts.kinds() == []
