@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from syncd.core.alerts import Window
 from syncd.core.report import Outcome
 from syncd.core.sms import PhoneNumber, Text
 from syncd.errors import SyncdError
-from syncd.ports import TextQueue
 
 log = structlog.get_logger()
 
@@ -53,20 +53,22 @@ class CommandAlert:
 class Windows(Protocol):
     """Which kinds of alert were told, since when, and how many came since; durable."""
 
-    def find(self, kind: str) -> tuple[datetime, int] | None:
-        """Return since when a kind's window is open, and how many were counted in it."""
+    def all(self) -> dict[str, Window]:
+        """Return the windows, by their kinds."""
 
-    def kinds(self) -> list[str]:
-        """Return the kinds that have a window."""
+    def change(
+        self,
+        kind: str,
+        before: Window | None,
+        after: Window | None,
+        *,
+        texts: Sequence[Text],
+        at: datetime,
+    ) -> bool:
+        """Change a kind's window and put messages into the outbox: both, or neither.
 
-    def open(self, kind: str, *, at: datetime) -> None:
-        """Open a kind's window, or open it anew with nothing counted."""
-
-    def count(self, kind: str) -> None:
-        """Count one more in a kind's window."""
-
-    def close(self, kind: str) -> None:
-        """Forget a kind's window."""
+        Neither, and False, where the window is no longer as it was `before`.
+        """
 
 
 class SmsAlert:
@@ -81,23 +83,22 @@ class SmsAlert:
         *,
         via: str,
         to: Sequence[PhoneNumber],
-        queue: TextQueue,
         windows: Windows,
         now: Callable[[], datetime],
     ) -> None:
         """Send through the gateway named `via`, to each number of `to`."""
         self._via = via
         self._to = tuple(to)
-        self._queue = queue
         self._windows = windows
         self._now = now
 
     def tell(self, alert: Mapping[str, Any], news: Mapping[str, Outcome]) -> None:
         """Tell what is new, or count it; what fails is logged, since no run may fail for it."""
         try:
-            self.tell_rest()
             for outcome in sorted(set(news.values()), reverse=True):
-                self._tell(outcome.value, _words(alert, news, outcome))
+                words = _words(alert, news, outcome)
+                while not self._tell(outcome.value, words):
+                    pass  # another process told one of this kind just now
         except SyncdError as error:
             log.warning("alert.failed", via=self._via, error=type(error).__name__)
 
@@ -107,29 +108,40 @@ class SmsAlert:
         Raises:
             TemporaryError: the store can't be written.
         """
-        for kind in self._windows.kinds():
-            since, further = self._windows.find(kind) or (self._now(), 0)
-            if self._now() - since < WINDOW:
+        now = self._now()
+        for kind, window in self._windows.all().items():
+            if _is_open(window, now):
                 continue
-            if further:
-                self._put(_summary(kind, further, since))
-                self._windows.open(kind, at=self._now())
-            else:
-                self._windows.close(kind)
+            # The next hour begins where the last one ended: a late summary silences nobody.
+            after = Window(window.at + WINDOW, 0) if window.further else None
+            words = f"syncd: {_counted(kind, window)}; see: syncd status" if after else ""
+            self._change(kind, window, after, words, now)  # or another process was faster
 
-    def _tell(self, kind: str, words: str) -> None:
-        if self._windows.find(kind) is not None:
-            self._windows.count(kind)
-            return
-        self._put(words)
-        # Afterwards: whoever dies in between tells it twice, and not never.
-        self._windows.open(kind, at=self._now())
+    def _tell(self, kind: str, words: str) -> bool:
+        now, window = self._now(), self._windows.all().get(kind)
+        if window is not None and _is_open(window, now):
+            return self._change(kind, window, Window(window.at, window.further + 1), "", now)
+        counted = f"; {_counted(kind, window)}" if window is not None and window.further else ""
+        words = words[: _WORDS_MAX - len(counted)] + counted
+        return self._change(kind, window, Window(now, 0), words, now)
 
-    def _put(self, words: str) -> None:
-        for number in self._to:
-            text = Text(login="alerts", relay=self._via, sender="", recipient=number, text=words)
-            self._queue.put(text, at=self._now())
-        log.info("alert.queued", via=self._via)
+    def _change(
+        self, kind: str, before: Window | None, after: Window | None, words: str, now: datetime
+    ) -> bool:
+        """Set a window, and send the words, where there are any, to everybody."""
+        texts = [
+            Text(login="alerts", relay=self._via, sender="", recipient=number, text=words)
+            for number in (self._to if words else ())
+        ]
+        changed = self._windows.change(kind, before, after, texts=texts, at=now)
+        if changed and texts:
+            log.info("alert.queued", via=self._via)
+        return changed
+
+
+def _is_open(window: Window, now: datetime) -> bool:
+    """Whether further alerts are only counted; after a clock was set back they are told."""
+    return timedelta() <= now - window.at < WINDOW
 
 
 def _words(alert: Mapping[str, Any], news: Mapping[str, Outcome], outcome: Outcome) -> str:
@@ -139,9 +151,9 @@ def _words(alert: Mapping[str, Any], news: Mapping[str, Outcome], outcome: Outco
     """
     links = ", ".join(link for link, ended in news.items() if ended is outcome)
     told = f"syncd: run {alert['run']} {outcome.value}, exit code {alert['exit_code']}"
-    return f"{told}; links: {links}; {alert.get('next', 'see: syncd status')}"[:_WORDS_MAX]
+    return f"{told}; links: {links}; {alert.get('next', 'see: syncd status')}"
 
 
-def _summary(kind: str, further: int, since: datetime) -> str:
-    times = "time" if further == 1 else "times"
-    return f"syncd: {kind} {further} {times} more since {since:%H:%M} UTC; see: syncd status"
+def _counted(kind: str, window: Window) -> str:
+    times = "time" if window.further == 1 else "times"
+    return f"{kind} {window.further} {times} more since {window.at:%Y-%m-%d %H:%M} UTC"

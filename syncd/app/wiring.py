@@ -125,7 +125,7 @@ def sms_alert(settings: Settings, store: Store) -> SmsAlert | None:
     sms = settings.alerts.sms
     if sms is None:
         return None
-    return SmsAlert(via=sms.via, to=sms.to, queue=store.outbox, windows=store.alerts, now=clock.now)
+    return SmsAlert(via=sms.via, to=sms.to, windows=store.alerts, now=clock.now)
 
 
 def _alert(

@@ -7,6 +7,7 @@ One object may be used by several threads; each call is a transaction of its own
 """
 
 import secrets
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ _STANDING: Final = "SELECT id, at, login, relay, state, attempts, next_at, error
 _LOST: Final = "syncd ended before the gateway had answered"
 
 
+def put(raw: sqlite3.Connection, text: Text, *, at: datetime) -> str:
+    """Queue a message, within the caller's transaction; return its id."""
+    made = f"sms-{secrets.token_hex(8)}"
+    raw.execute(
+        "INSERT INTO sms (id, at, login, relay, sender, recipient, text, state, attempts,"
+        " next_at, error, answer) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', '')",
+        (made, _stamp(at), text.login, text.relay, text.sender, text.recipient, text.text,
+         _stamp(at)),
+    )  # fmt: skip
+    return made
+
+
 class Outbox:
     """The messages of a store; fulfils `syncd.ports.Outbox`."""
 
@@ -36,14 +49,8 @@ class Outbox:
         Raises:
             TemporaryError: the store can't be written; nothing was kept.
         """
-        made = f"sms-{secrets.token_hex(8)}"
-        self._write(
-            "INSERT INTO sms (id, at, login, relay, sender, recipient, text, state, attempts,"
-            " next_at, error, answer) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', '')",
-            (made, _stamp(at), text.login, text.relay, text.sender, text.recipient, text.text,
-             _stamp(at)),
-        )  # fmt: skip
-        return made
+        with self._lock, self._database.transaction() as raw:
+            return put(raw, text, at=at)
 
     def due(self, now: datetime) -> list[DueText]:
         """Return whose turn it is, the longest waiting first; not all of very many."""
