@@ -5,7 +5,8 @@ before each call; what is found so afterwards is unknown, and stays for a person
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -91,6 +92,19 @@ def _pause(attempts: int, asked_s: float | None) -> timedelta:
     return timedelta(seconds=max(growing_s, min(asked_s or 0.0, _LONGEST_PAUSE_S)))
 
 
+@contextmanager
+def faults_logged() -> Iterator[None]:
+    """Be the border of one pass: whatever ends it is logged, and the next pass comes."""
+    try:
+        yield
+    except BusyError:
+        pass  # whoever relays now finds what is due
+    except SyncdError as error:
+        log.error("relay.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
+    except Exception:
+        log.exception("relay.failed")
+
+
 class Relay:
     """A thread that relays what is due, from `start` until `stop`."""
 
@@ -136,18 +150,11 @@ class Relay:
 
     def _pass(self) -> float:
         """Relay once; return how many seconds there is nothing to do."""
-        try:
+        due = None
+        with faults_logged():
             self._before_each()
             relay_due(self._outbox, self._gateways, clock.now, self._stopping.is_set)
             due = self._outbox.next_due()
-        except BusyError:
-            return _LONGEST_WAIT_S
-        except SyncdError as error:
-            log.error("relay.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
-            return _LONGEST_WAIT_S
-        except Exception:  # the border of a pass: the relay lives on
-            log.exception("relay.failed")
-            return _LONGEST_WAIT_S
         if due is None:
             return _LONGEST_WAIT_S
         return min(max((due - clock.now()).total_seconds(), 0.0), _LONGEST_WAIT_S)

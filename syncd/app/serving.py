@@ -85,6 +85,12 @@ class Serving:
         found = ((key, part.it) for key, part in self._parts.items())
         return {key: it.port for key, it in found if isinstance(it, Server)}
 
+    def wake_relay(self) -> None:
+        """Have what is due by SMS sent now; from any thread."""
+        relay = self._parts.get("relay")
+        if relay is not None:
+            relay.it.wake()
+
     def stop(self) -> None:
         """Take no more, answer what has come in, end the message under way, let go of all."""
         parts, self._parts = list(self._parts.values()), {}
@@ -101,6 +107,7 @@ class Serving:
                 earlier.join()
             for part in reversed(parts):
                 part.stop()
+            self.wake_relay()  # one that was replaced may have kept its successor from its work
 
         if parts:
             self._ending = threading.Thread(target=end, name="ending")

@@ -6,11 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from syncd import clock
 from syncd.alerts import CommandAlert, SmsAlert
-from syncd.app.relay import relay_due
+from syncd.app.relay import faults_logged, relay_due
 from syncd.app.world import World
 from syncd.backends import BACKENDS
 from syncd.backends.base import Retry
@@ -19,15 +17,13 @@ from syncd.config.secrets import Secret
 from syncd.config.settings import BackendSettings, BackendType, Settings
 from syncd.core.link import Link
 from syncd.core.report import Outcome
-from syncd.errors import BusyError, ConfigurationError, QuotaError, SyncdError
+from syncd.errors import ConfigurationError, QuotaError, SyncdError
 from syncd.planfix.client import Options as PlanfixOptions
 from syncd.planfix.side import Planfix
 from syncd.ports import MemberSide, TextSender
 from syncd.sms import GATEWAYS
 from syncd.sms.base import Options as SmsOptions
 from syncd.store.store import Store
-
-log = structlog.get_logger()
 
 
 def read_config(config: Path) -> Loaded:
@@ -87,6 +83,7 @@ def open_world(
             contacts=planfix.contacts,
             open_backend=open_backend,
             alert=_alert(settings, store),
+            relay=_relay(settings, store),
             after_failures=settings.alerts.after_failures,
         )
     finally:
@@ -138,21 +135,23 @@ def _alert(
         if sms is not None:  # before the command, which may take its time and be killed with us
             sms.tell(alert, news)
         command.tell(alert)
-        if sms is not None:
-            _relay(settings, store)
 
     return tell
 
 
-def _relay(settings: Settings, store: Store) -> None:
-    """Send what is due now: a single run has no thread that does."""
-    try:
-        with open_gateways(settings) as gateways:
-            relay_due(store.outbox, gateways, clock.now)
-    except BusyError:
-        pass  # the daemon's relay is at work, and finds what was put there
-    except SyncdError as error:
-        log.error("relay.failed", why=str(error), hint=error.hint)  # noqa: TRY400  (expected)
+def _relay(settings: Settings, store: Store) -> Callable[[Callable[[], bool]], None]:
+    """Return what sends the messages that are due: a single run has no thread that does."""
+    sms = sms_alert(settings, store)
+
+    def relay(stop: Callable[[], bool]) -> None:
+        with faults_logged():
+            if sms is not None:
+                sms.tell_rest()
+            if settings.sms and store.outbox.due(clock.now()):
+                with open_gateways(settings) as gateways:
+                    relay_due(store.outbox, gateways, clock.now, stop)
+
+    return relay
 
 
 def _planfix(

@@ -24,7 +24,8 @@ class World:
     Planfix pushed. `scopes` says, per link, what its pairs are made with (guard 7), `places` of
     each backend where its lists are. `open_backend` opens a service anew, so that what it counts
     begins with each run. `alert` tells a person what a run document says, and which links refuse
-    since that run, or failed in `after_failures` runs in a row with it.
+    since that run, or failed in `after_failures` runs in a row with it. `relay` sends what is due
+    by SMS, for a process that has no thread to do so; it is told when to stop.
     """
 
     settings: Any
@@ -38,6 +39,7 @@ class World:
     contacts: "Contacts"
     open_backend: Callable[[str], MemberSide]
     alert: Callable[[Mapping[str, Any], Mapping[str, Outcome]], None] = lambda *_: None
+    relay: Callable[[Callable[[], bool]], None] = lambda _: None
     after_failures: int = 3
 
     def chosen(self, names: Sequence[str]) -> tuple[Link, ...]:

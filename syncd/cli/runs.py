@@ -27,6 +27,8 @@ def once(asked: Asked) -> int:
     """Do one run, or its dry half, and show how it went."""
     with stopping() as stop, progress() as told, asked.world(told) as world:
         report = run_once(world, links=asked.links, dry_run=asked.dry_run, stop=stop)
+        if not asked.dry_run:
+            world.relay(stop)
     if asked.as_json:
         show(render.run_document(report), end="")
         show([""])
@@ -91,6 +93,7 @@ class Configured:
             report = run_once(world, links=links, trigger=trigger, stop=stop)
         if report.busy:
             return Ended(words="put off, as another process was at work", busy=True)
+        self._serving.wake_relay()  # for what the run told by SMS
         _log_what_asks_for_a_person(report)
         failure = report.failure
         return Ended(

@@ -110,6 +110,27 @@ def test_a_gateway_is_changed_by_sighup(scene: Scene, gateway: SmsService) -> No
         assert (len(gateway.taken), len(other.taken)) == (0, 1)
 
 
+@pytest.mark.timeout(30)  # the pause of a relay that is not woken
+def test_a_call_under_way_at_sighup_does_not_put_the_new_gateway_to_sleep(
+    scene: Scene, gateway: SmsService
+) -> None:
+    scene.write_config(timeout="2s")
+    gateway.answer(Answer.STALL)
+    with (
+        SmsService(login=gateway.login, password=gateway.password) as other,
+        Daemon(scene) as daemon,
+    ):
+        send(daemon)
+        assert gateway.holding.wait(30)
+        scene.write_config(more=scene.more.replace(gateway.url, other.url))
+        daemon.signal(signal.SIGHUP)
+        daemon.hear("config.read")
+        send(daemon)
+
+        assert [daemon.hear("sms.closed")["state"] for _ in range(2)] == ["unknown", "done"]
+        assert len(other.taken) == 1
+
+
 @pytest.mark.timeout(300)  # eight runs, in two processes
 def test_an_alert_storm_is_one_message_and_a_summary(scene: Scene, gateway: SmsService) -> None:
     people = [scene.planfix.add(name="P", email=f"p{n}@example.com") for n in range(20)]
@@ -142,3 +163,73 @@ def test_an_alert_storm_is_one_message_and_a_summary(scene: Scene, gateway: SmsS
     assert "refused, exit code 4" in at_first[0].text
     assert len(summary) == 1
     assert "refused 2 times more" in summary[0].text
+
+
+def await_a_refusal(scene: Scene) -> None:
+    """Let the next run withhold removals."""
+    people = [scene.planfix.add(name="P", email=f"p{n}@example.com") for n in range(20)]
+    scene.run()
+    for contact in people[:10]:
+        scene.planfix.delete(contact)
+
+
+def hours_go_by(scene: Scene, sql: str) -> None:
+    with closing(sqlite3.connect(scene.store)) as db, db:
+        assert db.execute(sql).rowcount == 1
+
+
+def test_a_gateway_that_hangs_holds_up_no_run(scene: Scene, gateway: SmsService) -> None:
+    scene.write_config(timeout="2s")
+    await_a_refusal(scene)
+    gateway.always(Answer.STALL)
+
+    with scene.start("--once") as once:
+        assert gateway.holding.wait(30)
+        beside = scene.run()
+        once.send_signal(signal.SIGTERM)
+        code = once.wait(30)
+
+    assert (beside.outcome.value, code) == ("refused", 4)
+    assert gateway.requests == 1
+
+
+def test_a_gateway_that_hangs_holds_up_no_run_of_the_daemon(
+    scene: Scene, gateway: SmsService
+) -> None:
+    scene.write_config(timeout="2s")
+    await_a_refusal(scene)
+    gateway.always(Answer.STALL)
+
+    with Daemon(scene) as daemon:
+        assert gateway.holding.wait(30)
+        beside = scene.run()
+
+        assert (beside.outcome.value, daemon.end()) == ("refused", 0)
+
+
+def test_a_single_run_tries_again_what_an_earlier_one_could_not_send(
+    scene: Scene, gateway: SmsService
+) -> None:
+    await_a_refusal(scene)
+    gateway.answer(Answer.AWAY)
+    scene.syncd("--once")
+    assert gateway.taken == []
+
+    hours_go_by(scene, "UPDATE sms SET next_at = '2026-01-01T00:00:00.000000+00:00'")
+    scene.syncd("--once")
+
+    assert len(gateway.taken) == 1
+
+
+def test_a_single_run_sums_up_what_was_counted(scene: Scene, gateway: SmsService) -> None:
+    scene.run()
+    hours_go_by(
+        scene, "INSERT INTO alert VALUES ('refused', '2026-01-01T00:00:00.000000+00:00', 3)"
+    )
+
+    assert scene.syncd("--dry-run").returncode == 0
+    assert gateway.taken == []
+    assert scene.syncd("--once").returncode == 0
+
+    [summary] = gateway.taken
+    assert "refused 3 times more since 2026-01-01 00:00 UTC" in summary.text
