@@ -294,11 +294,15 @@ class Outbox(TextQueue, Protocol):
     """The same, for the relay, which takes out what is due.
 
     Each call is durable by itself. A message that was marked as sent is either ended or
-    postponed; where neither happened, `settle` finds it.
+    postponed; where neither happened, `settle` finds it. What `end` or `postpone` could not
+    write (TemporaryError), the next `settle` writes.
     """
 
     def due(self, now: datetime) -> list[DueText]:
-        """Return whose turn it is, the longest waiting first; not all of very many."""
+        """Return whose turn it is: the gateways in turn, each with its longest waiting first.
+
+        Not all of very many.
+        """
 
     def next_due(self) -> datetime | None:
         """Return when a message is due next; None where none waits."""
@@ -307,16 +311,13 @@ class Outbox(TextQueue, Protocol):
         """Commit that a message goes out now; False where it is no longer queued."""
 
     def end(self, message: str, state: TextState, *, error: str, answer: str) -> None:
-        """Remember how a message that was sent has ended."""
+        """Remember how a message has ended."""
 
     def postpone(self, message: str, until: datetime, *, error: str, answer: str) -> None:
         """Queue a message again that was sent and not taken."""
 
-    def settle(self) -> int:
-        """Call unknown what was sent and has no result; return how many those are."""
-
-    def prune(self, before: datetime) -> int:
-        """Erase what came in before then and waits for nothing; return how many those are."""
+    def settle(self) -> list[str]:
+        """Call unknown what was sent and has no result; return the ids of those."""
 
     def relaying(self) -> AbstractContextManager[None]:
         """Be the only one who sends (BusyError where somebody else does)."""

@@ -12,6 +12,7 @@ from syncd.core.report import RunReport
 
 AUDIT_KEPT: Final = timedelta(days=400)
 WITHHELD_KEPT: Final = timedelta(days=7)
+TEXTS_KEPT: Final = timedelta(days=30)
 
 log = structlog.get_logger()
 
@@ -25,6 +26,7 @@ def close(world: World, report: RunReport) -> None:
         world.store.journal.prune(
             audit_before=stamp(-AUDIT_KEPT), withheld_before=stamp(-WITHHELD_KEPT)
         )
+        world.store.outbox.prune(clock.now() - TEXTS_KEPT)
 
 
 def _tell(world: World, report: RunReport) -> None:

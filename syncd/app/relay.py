@@ -21,9 +21,6 @@ log = structlog.get_logger()
 
 PATIENCE: Final = timedelta(hours=24)
 """How long a message is tried: one that comes a day late is of no use any more."""
-KEPT: Final = timedelta(days=30)
-"""How long a message that waits for nothing stays in the store."""
-
 _FIRST_PAUSE_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 3600.0
 _LONGEST_WAIT_S: Final = 30.0  # a message that another process stored is noticed after so long
@@ -37,10 +34,13 @@ def relay_due(
 ) -> None:
     """Send what is due, each message once; `stop` is asked before each.
 
+    A gateway that takes nothing for now, or doesn't answer, is left alone for the rest.
+
     Raises:
         BusyError: somebody else relays the messages of this store.
         TemporaryError: the store can't be written.
     """
+    away: set[str] = set()
     with outbox.relaying():
         lost = outbox.settle()
         if lost:
@@ -48,9 +48,16 @@ def relay_due(
         for due in outbox.due(now()):
             if stop():
                 return
-            if outbox.mark_sent(due.id):
-                _close(outbox, due, _send(gateways, due), now())
-        outbox.prune(now() - KEPT)
+            if due.text.relay in away:
+                continue
+            if now() - due.at >= PATIENCE:
+                why = f"given up after {due.attempts} tries: it waited for a day"
+                _end(outbox, due, TextState.REFUSED, attempts=due.attempts, why=why)
+            elif outbox.mark_sent(due.id):
+                sending = _send(gateways, due)
+                _close(outbox, due, sending, now())
+                if sending.fate in {Fate.LATER, Fate.UNKNOWN}:
+                    away.add(due.text.relay)  # or each of its messages waits as long for it
 
 
 def _send(gateways: Mapping[str, TextSender], due: DueText) -> Sending:
@@ -79,7 +86,13 @@ def _close(outbox: Outbox, due: DueText, sending: Sending, now: datetime) -> Non
             state, why = TextState.REFUSED, f"given up after {attempts} tries: {sending.why}"
         case never:
             assert_never(never)
-    outbox.end(due.id, state, error=why, answer=sending.answer)
+    _end(outbox, due, state, attempts=attempts, why=why, answer=sending.answer)
+
+
+def _end(
+    outbox: Outbox, due: DueText, state: TextState, *, attempts: int, why: str, answer: str = ""
+) -> None:
+    outbox.end(due.id, state, error=why, answer=answer)
     if state is TextState.DONE:
         log.info("sms.closed", message=due.id, state=state.value, attempts=attempts)
     else:

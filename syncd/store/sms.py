@@ -1,7 +1,8 @@
 """The outbox of the SMS relay: what came in, on its way, and how it ended.
 
 "sent" is committed before a gateway is called. Who finds it at the start of a pass, when
-nobody is sending, finds a message whose fate is unknown: it is not repeated.
+nobody is sending and no result waits to be committed, finds a message whose fate is unknown: it
+is not repeated.
 
 One object may be used by several threads; each call is a transaction of its own.
 """
@@ -11,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,14 @@ from syncd.errors import BusyError
 from syncd.store.database import Database, exclusive
 
 _AT_ONCE: Final = 100
-_STANDING: Final = "SELECT id, at, login, relay, state, attempts, next_at, error FROM sms"
-_LOST: Final = "syncd ended before the gateway had answered"
+_LOST: Final = "syncd ended, or its store could not be written, before the answer was noted"
+_LONGEST_PAUSE: Final = timedelta(hours=1)  # of the relay's: who waits longer, the clock went back
+_DUE: Final = """
+SELECT id, at, attempts, login, relay, sender, recipient, text FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY relay ORDER BY next_at, at) AS turn FROM sms
+     WHERE state = 'queued' AND (next_at <= ? OR next_at > ?))
+ WHERE turn <= ? ORDER BY turn, next_at, at
+"""
 
 
 def put(raw: sqlite3.Connection, text: Text, *, at: datetime) -> str:
@@ -42,6 +49,7 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()  # the connection is one, and a transaction is its own
+        self._results: list[tuple[str, tuple[Any, ...]]] = []  # not committed yet
 
     def put(self, text: Text, *, at: datetime) -> str:
         """Keep a message to be relayed at once; return its id.
@@ -53,12 +61,11 @@ class Outbox:
             return put(raw, text, at=at)
 
     def due(self, now: datetime) -> list[DueText]:
-        """Return whose turn it is, the longest waiting first; not all of very many."""
-        rows = self._read(
-            "SELECT id, at, attempts, login, relay, sender, recipient, text FROM sms"
-            " WHERE state = 'queued' AND next_at <= ? ORDER BY next_at, at LIMIT ?",
-            (_stamp(now), _AT_ONCE),
-        )
+        """Return whose turn it is: the gateways in turn, each with its longest waiting first.
+
+        Not all of very many.
+        """
+        rows = self._read(_DUE, (_stamp(now), _stamp(now + _LONGEST_PAUSE), _AT_ONCE))
         return [
             DueText(
                 id=row[0],
@@ -91,42 +98,46 @@ class Outbox:
         )
 
     def end(self, message: str, state: TextState, *, error: str, answer: str) -> None:
-        """Remember how a message that was sent has ended."""
-        self._write(
-            "UPDATE sms SET state = ?, error = ?, answer = ? WHERE id = ? AND state = 'sent'",
+        """Remember how a message has ended."""
+        self._keep(
+            "UPDATE sms SET state = ?, error = ?, answer = ?"
+            " WHERE id = ? AND state IN ('queued', 'sent')",
             (state.value, error, answer, message),
         )
 
     def postpone(self, message: str, until: datetime, *, error: str, answer: str) -> None:
         """Queue a message again that was sent and not taken."""
-        self._write(
+        self._keep(
             "UPDATE sms SET state = 'queued', next_at = ?, error = ?, answer = ?"
             " WHERE id = ? AND state = 'sent'",
             (_stamp(until), error, answer, message),
         )
 
-    def settle(self) -> int:
-        """Call unknown what was sent and has no result; return how many those are."""
-        return self._write(
-            "UPDATE sms SET state = 'unknown', error = ? WHERE state = 'sent'", (_LOST,)
-        )
+    def settle(self) -> list[str]:
+        """Call unknown what was sent and has no result; return the ids of those.
 
-    def prune(self, before: datetime) -> int:
-        """Erase what came in before then and waits for nothing; return how many those are."""
-        return self._write(
-            "DELETE FROM sms WHERE at < ? AND state IN ('done', 'refused', 'unknown')",
-            (_stamp(before),),
-        )
+        Results that could not be committed when they came are committed first.
+        """
+        with self._lock, self._database.transaction() as raw:
+            self._commit(raw)
+            lost = raw.execute("SELECT id FROM sms WHERE state = 'sent' ORDER BY at").fetchall()
+            raw.execute(
+                "UPDATE sms SET state = 'unknown', error = ? WHERE state = 'sent'", (_LOST,)
+            )
+        self._results.clear()
+        return [row[0] for row in lost]
+
+    def prune(self, before: datetime) -> None:
+        """Erase what came in before then and is not on its way to a gateway."""
+        self._write("DELETE FROM sms WHERE at < ? AND state <> 'sent'", (_stamp(before),))
 
     def standing(self, message: str) -> TextStanding | None:
         """Return how a message stands; None where there is none of this id."""
-        rows = self._read(f"{_STANDING} WHERE id = ?", (message,))
+        rows = self._read(
+            "SELECT id, at, login, relay, state, attempts, next_at, error FROM sms WHERE id = ?",
+            (message,),
+        )
         return _standing(rows[0]) if rows else None
-
-    def recent(self, limit: int = 50) -> list[TextStanding]:
-        """Return how the latest messages stand, the newest first."""
-        return [_standing(row) for row in self._read(f"{_STANDING} ORDER BY at DESC LIMIT ?",
-                                                     (limit,))]  # fmt: skip
 
     @contextmanager
     def relaying(self) -> Iterator[None]:
@@ -139,6 +150,17 @@ class Outbox:
         busy = BusyError("Another process sends the messages of this store.")
         with exclusive(Path(f"{self._database.path}.sms.lock"), busy):
             yield
+
+    def _keep(self, sql: str, result: tuple[Any, ...]) -> None:
+        """Commit how a sending ended; where that fails, the next `settle` does it."""
+        self._results.append((sql, result))
+        with self._lock, self._database.transaction() as raw:
+            self._commit(raw)
+        self._results.clear()
+
+    def _commit(self, raw: sqlite3.Connection) -> None:
+        for sql, result in self._results:
+            raw.execute(sql, result)
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

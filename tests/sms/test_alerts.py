@@ -222,7 +222,7 @@ def test_a_clock_that_is_set_back_silences_nobody(world: World) -> None:
 
     world.tell()
 
-    assert len(world.told()) == 1
+    assert len(world.told()) == 2
 
 
 class Meanwhile:

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from syncd import clock
+from syncd.core.sms import PhoneNumber, Text
 from tests.fakes.email_service import Fault
 from tests.scene import Scene, applied, counts, link, planned
 
@@ -280,3 +283,19 @@ def test_a_company_goes_on_its_list_by_its_name(make_scene: Callable[..., Scene]
     scene.run()
 
     assert scene.members() == {"office@example.com": ("Acme", "")}
+
+
+def test_a_message_stays_in_the_store_for_a_month(scene: Scene) -> None:
+    message = Text(
+        login="acme", relay="gone", sender="", recipient=PhoneNumber("+70000000001"), text="Hi"
+    )
+    with scene.world() as world:
+        now = clock.now()
+        old = world.store.outbox.put(message, at=now - timedelta(days=30, minutes=1))
+        new = world.store.outbox.put(message, at=now - timedelta(days=29))
+
+    scene.run()
+
+    with scene.world() as world:
+        assert world.store.outbox.standing(old) is None
+        assert world.store.outbox.standing(new) is not None
