@@ -75,6 +75,14 @@ def run_once(
     return report
 
 
+def never_ran(error: SyncdError, *, dry_run: bool = False) -> RunReport:
+    """Return the report of a run that came to an end before it had a store."""
+    now = clock.now()
+    return RunReport(
+        run=new_run_id(), started=now, finished=now, dry_run=dry_run, failure=Failure.of(error)
+    )
+
+
 def _run_selection(
     world: World, links: tuple[Link, ...], report: RunReport, stop: Callable[[], bool]
 ) -> Iterator[LinkReport]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,25 @@ def open_world(
         planfix.close()
         calls.keep()
         store.close()
+
+
+@contextmanager
+def open_for_run(
+    loaded: Loaded, *, progress: Callable[[int, int], None] | None = None
+) -> Iterator[World]:
+    """Open the world for a run; where it can't be opened, the alert command is told.
+
+    Each time, since how many such runs there were nobody can remember without a store.
+    """
+    with ExitStack() as opened:
+        try:
+            world = opened.enter_context(open_world(loaded, progress=progress))
+        except SyncdError as error:
+            from syncd.app.run import never_ran  # noqa: PLC0415  (only a run has use for it)
+
+            CommandAlert(loaded.settings.alerts.command).tell(never_ran(error).document())
+            raise
+        yield world
 
 
 @contextmanager

@@ -115,19 +115,9 @@ def _log_fault() -> None:
 def _never_ran(asked: Asked, error: SyncdError) -> int:
     """Return the error's code, after a run document for whoever waits for one."""
     if asked.once and asked.as_json:
-        from syncd import clock  # noqa: PLC0415
-        from syncd.app.run import new_run_id  # noqa: PLC0415
+        from syncd.app.run import never_ran  # noqa: PLC0415
         from syncd.cli import render  # noqa: PLC0415
-        from syncd.core.report import Failure, RunReport  # noqa: PLC0415
 
-        now = clock.now()
-        report = RunReport(
-            run=new_run_id(),
-            started=now,
-            finished=now,
-            dry_run=asked.dry_run,
-            failure=Failure.of(error),
-        )
-        show(render.run_document(report), end="")
+        show(render.run_document(never_ran(error, dry_run=asked.dry_run)), end="")
         show([""])
     return error.exit_code

@@ -9,7 +9,7 @@ import structlog
 
 from syncd.app import look
 from syncd.app.run import run_once
-from syncd.app.wiring import open_world
+from syncd.app.wiring import open_for_run, open_world
 from syncd.cli import render
 from syncd.cli.asked import Asked, progress, show
 from syncd.cli.tell import tell_failure
@@ -25,7 +25,8 @@ log = structlog.get_logger()
 
 def once(asked: Asked) -> int:
     """Do one run, or its dry half, and show how it went."""
-    with stopping() as stop, progress() as told, asked.world(told) as world:
+    opened = open_world if asked.dry_run else open_for_run
+    with stopping() as stop, progress() as told, opened(asked.load(), progress=told) as world:
         report = run_once(world, links=asked.links, dry_run=asked.dry_run, stop=stop)
         if not asked.dry_run:
             world.relay(stop)
@@ -84,7 +85,7 @@ class Configured:
 
     def run(self, trigger: str, stop: Callable[[], bool]) -> Ended | None:
         """Do one run, and log what asks for a person; for a push, of what is pushed alone."""
-        with open_world(self._loaded) as world:
+        with open_for_run(self._loaded) as world:
             links = [link.name for link in world.chosen(self._links)]
             if trigger == PUSH:
                 links = [name for name in links if world.link(name).selection.is_pushed]

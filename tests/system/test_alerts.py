@@ -179,3 +179,13 @@ def test_a_fault_of_ours_in_telling_fails_no_run(scene: Scene) -> None:
 
     assert report.exit_code == 4
     assert "alert.failed" in [line["event"] for line in logged]
+
+
+def test_a_run_without_a_store_is_told_each_time(scene: Scene, told: Told) -> None:
+    scene.store.write_bytes(b"garbage" * 1000)
+
+    codes = [scene.syncd(how).returncode for how in ("--once", "--once", "--dry-run")]
+
+    assert codes == [78, 78, 78]
+    assert [alert["exit_code"] for alert in told.alerts] == [78, 78]
+    assert "damaged" in told.alerts[0]["error"]["message"]
