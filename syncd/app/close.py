@@ -51,6 +51,9 @@ def _alert(report: RunReport) -> dict[str, Any]:
     for link, found in zip(document["links"], report.links, strict=True):
         link.pop("operations", None)
         link["findings"] = [f"{finding.message} {finding.hint}" for finding in found.findings]
+        link["hint"] = found.failure.advice if found.failure is not None else ""
     if any(link.withheld for link in report.links):
         document["next"] = f"syncd approve {report.run}"
+    elif hints := dict.fromkeys(link["hint"] for link in document["links"] if link["hint"]):
+        document["next"] = " ".join(hints)
     return document

@@ -243,6 +243,21 @@ def test_an_unknown_link_is_wrong_usage(scene: Scene) -> None:
         run_once(world, links=["nobody"])
 
 
+def test_an_alert_of_a_link_that_fails_says_what_to_do(scene: Scene) -> None:
+    told = scene.folder / "told"
+    command = json.dumps(["/bin/sh", "-c", f"cat > {told}"])
+    scene.write_config(more=f"[alerts]\ncommand = {command}\nafter_failures = 1\n")
+    scene.planfix.faults.error_code("0020")
+
+    report = scene.run()
+
+    failure = report.links[0].failure
+    alert = json.loads(told.read_text())
+    assert failure is not None
+    assert failure.hint.startswith("Give the token this function ")
+    assert alert["next"] == alert["links"][0]["hint"] == failure.hint
+
+
 def test_a_store_that_is_damaged_is_a_wrong_set_up(scene: Scene) -> None:
     scene.planfix.add(name="Anna", email="anna@example.com")
     scene.run()
