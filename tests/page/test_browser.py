@@ -260,6 +260,22 @@ def test_nobody_needs_a_pointer_of_five_pixels(chromium: Browser, home: str) -> 
     assert small == []
 
 
+@pytest.mark.parametrize("width", [320, 360, 1000])
+def test_how_a_run_ended_is_told_by_a_shape_that_can_be_seen(
+    chromium: Browser, home: str, width: int
+) -> None:
+    chromium.show(home, width=width)
+
+    marks: list[list[float]] = chromium.run(
+        "[...document.querySelectorAll('.chart')].map(chart =>"
+        " [...chart.querySelectorAll('g > g > *')].map(each => each.getBoundingClientRect()))"
+        ".map(all => [Math.min(...all.map(each => each.width)), all.at(-1).right])"
+    )
+
+    assert [smallest for smallest, _ in marks if smallest < 5] == []
+    assert all(0 < last < width for _, last in marks)  # the latest run is in sight
+
+
 def test_the_picture_for_the_docs_is_drawn_by_its_command(tmp_path: Path) -> None:
     drawn = tmp_path / "page.png"
 

@@ -135,7 +135,7 @@ def test_an_approval_says_whose_operations_it_releases_too() -> None:
 
     told = words(ask(shown=showing(replace(CUSTOMERS, refusal=both))))
 
-    assert "this also releases what the same run withheld of firms, press: syncd approve" in told
+    assert "The command also releases what the same run withheld of firms, press." in told
 
 
 def test_a_link_that_failed_is_among_what_is_wrong_with_what_to_do() -> None:
