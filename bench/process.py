@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.planfix import Planfix, planfix
 from bench.world import config_in
 
-_LOADED = "import click, email_validator, httpx, idna, lxml.etree, stamina, structlog"
+_LOADED = "import click, email_validator, httpx, idna, lxml.etree, structlog"
 _LIBRARIES = f"{_LOADED}, sqlmodel"
 
 

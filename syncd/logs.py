@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
-import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -83,7 +82,6 @@ def configure(
         cache_logger_on_first_use=False,  # SIGHUP may change all of this
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
-    stamina.instrumentation.set_on_retry_hooks([_tell_retry])
 
 
 def unfiltered_log() -> structlog.typing.FilteringBoundLogger:
@@ -146,16 +144,6 @@ def _in_fields(logger: WrappedLogger, name: str, event: EventDict) -> MutableMap
         if key not in _OURS and value is not None and key.isascii():
             fields[f"SYNCD_{key.upper()}"] = str(value)
     return {"fields": fields}
-
-
-def _tell_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    # Not the call's arguments and not the exception's text: they hold addresses and keys.
-    structlog.get_logger().debug(
-        "call.retried",
-        attempt=details.retry_num,
-        wait_s=round(details.wait_for, 3),
-        error=type(details.caused_by).__name__,
-    )
 
 
 class _Bridge(logging.Handler):

@@ -11,6 +11,7 @@ the same for all reads of a call.
 """
 
 import ipaddress
+import random
 import ssl
 import time
 import zlib
@@ -22,7 +23,7 @@ from typing import Final, TypeVar
 
 import httpcore
 import httpx
-import stamina
+import structlog
 
 from syncd import clock
 from syncd.errors import (
@@ -30,6 +31,7 @@ from syncd.errors import (
     AuthenticationError,
     ConfigurationError,
     QuotaError,
+    StoppedError,
     SyncdError,
     TemporaryError,
 )
@@ -49,6 +51,7 @@ _SENT: Final = (
     httpx.DecodingError,
 )
 _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_STEP_S: Final = 0.1  # how long it may take until a pause hears that it is to end
 _GZIP_WINDOW: Final = 31  # zlib's number for gzip framing and any window
 
 
@@ -84,14 +87,29 @@ class Reply:
     headers: Mapping[str, str]
 
 
+log = structlog.get_logger()
+
+
+def never() -> bool:
+    """Say that nobody asks to stop."""
+    return False
+
+
 class Transport:
     """The way to one side: one object per side, so that its rate is kept by all who use it."""
 
-    def __init__(self, options: Options, *, before_each: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        before_each: Callable[[], None] | None = None,
+        stop: Callable[[], bool] = never,
+    ) -> None:
         """Check the address, without connecting yet.
 
         `before_each` is called before every request, repeated ones too; what it raises
-        ends the call.
+        ends the call. `stop` ends pauses: whoever asks to stop waits for the call that is under
+        way, and for none after it.
 
         Raises:
             ConfigurationError: the address can't be used.
@@ -99,6 +117,7 @@ class Transport:
         self._options = options
         self._url = check_url(options.url)
         self._before_each = before_each
+        self._stop = stop
         rate = options.requests_per_second
         self._pause_s = 1.0 / rate if rate else 0.0
         self._next_start_s = 0.0
@@ -109,13 +128,6 @@ class Transport:
             "User-Agent": "syncd",
         }
         self._http = _Connections(_trust(self._url))
-        self._retrying = stamina.RetryingCaller(
-            attempts=options.attempts,
-            timeout=None,
-            wait_initial=options.wait_s,
-            wait_max=options.max_wait_s,
-            wait_jitter=options.wait_s,
-        )
 
     @property
     def host(self) -> str:
@@ -145,6 +157,8 @@ class Transport:
         Raises:
             TemporaryError: the side could not be reached, or `read` said so to the last.
             AmbiguousError: the request went out and its answer was lost.
+            StoppedError: somebody asked to stop while the call waited for its turn, or for its
+                next try.
             ConfigurationError: it can't be sent, or is answered by a redirect.
             UnreadableReplyError: a reply that can't be the protocol's.
         """
@@ -154,32 +168,49 @@ class Transport:
             merged["Content-Length"] = str(len(body))
         stream = httpx.ByteStream(body)
 
-        def attempt() -> T:
-            return read(self._send(httpx.Request(method, url, headers=merged, stream=stream)))
+        failures = 0
+        while True:
+            try:
+                return read(self._send(httpx.Request(method, url, headers=merged, stream=stream)))
+            except TemporaryError as error:
+                failures += 1
+                if failures >= self._options.attempts or not _helped(error, repeatable=repeatable):
+                    raise
+                wait_s = self._wait_s(error, failures)
+                # Not the exception's text: it may hold an address.
+                log.debug(
+                    "call.retried",
+                    attempt=failures,
+                    wait_s=round(wait_s, 3),
+                    error=type(error).__name__,
+                )
+                self.pause(wait_s)
 
-        try:
-            return attempt()
-        except TemporaryError as error:
-            # Only now: what tries again costs a third of a call, and most calls need no other.
-            return self._retrying(self._again(repeatable=repeatable), _after(error, attempt))
+    def pause(self, wait_s: float) -> None:
+        """Wait, for a call that comes after one that was made.
+
+        Raises:
+            StoppedError: somebody asked to stop.
+        """
+        while True:
+            if self._stop():
+                raise StoppedError(f"Asked to stop before the next call to {self.host}.")
+            if wait_s <= 0:
+                return
+            time.sleep(min(wait_s, _STEP_S))
+            wait_s -= _STEP_S
 
     def close(self) -> None:
         """Let go of connections."""
         self._http.close()
 
-    def _again(self, *, repeatable: bool) -> Callable[[Exception], bool | float]:
-        """Return what tells stamina whether to try again, and after how many seconds."""
-
-        def again(error: Exception) -> bool | float:
-            if not isinstance(error, TemporaryError) or isinstance(error, QuotaError):
-                return False
-            if isinstance(error, AmbiguousError) and not repeatable:
-                return False
-            if error.retry_after_s is None:
-                return True
+    def _wait_s(self, error: TemporaryError, failures: int) -> float:
+        """Return how long to wait after so many failures, the last of them this one."""
+        if error.retry_after_s is not None:
             return min(error.retry_after_s, self._options.max_wait_s)
-
-        return again
+        doubled_s = self._options.wait_s * 2.0 ** min(failures - 1, 64)
+        jitter_s = random.uniform(0, self._options.wait_s)  # noqa: S311  (no secret)
+        return min(doubled_s + jitter_s, self._options.max_wait_s)
 
     def _send(self, request: httpx.Request) -> Reply:
         self._wait_turn()
@@ -215,7 +246,7 @@ class Transport:
             return
         wait_s = self._next_start_s - clock.monotonic_s()
         if wait_s > 0:
-            time.sleep(wait_s)
+            self.pause(wait_s)
         self._next_start_s = clock.monotonic_s() + self._pause_s
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
@@ -339,16 +370,11 @@ def _left_s(until_s: float | None, late: type[httpcore.TimeoutException]) -> flo
     return left_s
 
 
-def _after(error: TemporaryError, attempt: Callable[[], T]) -> Callable[[], T]:
-    """Return a function whose first attempt was made already, and failed like this."""
-    failed = [error]
-
-    def next_attempt() -> T:
-        if failed:
-            raise failed.pop()
-        return attempt()
-
-    return next_attempt
+def _helped(error: TemporaryError, *, repeatable: bool) -> bool:
+    """Return whether another try may mend a failure, and do no harm."""
+    return not isinstance(error, QuotaError) and (
+        repeatable or not isinstance(error, AmbiguousError)
+    )
 
 
 def _stream_of(response: httpx.Response) -> httpx.SyncByteStream:

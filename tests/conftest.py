@@ -7,11 +7,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import stamina
 import structlog
 
 from syncd import logs
 from syncd.simulator.planfix import SimulatedPlanfix
+from syncd.transport import Transport
 from tests.fakes.email_service import EmailService
 from tests.fakes.mailman import DOMAIN, MailmanServer
 from tests.needs import LEFT_OUT
@@ -34,10 +34,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _retries_without_waiting() -> Iterator[None]:
+def _retries_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every retry come at once, as often as it was asked for."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
+    monkeypatch.setattr(Transport, "_wait_s", lambda *_: 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +48,6 @@ def _clean_logs() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    stamina.instrumentation.set_on_retry_hooks(None)
     logs._secrets.clear()
 
 

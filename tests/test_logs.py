@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 import structlog
 
 from syncd import logs
@@ -179,25 +178,6 @@ def test_other_libraries_are_heard_from_warning_on(stream: io.StringIO) -> None:
     line.pop("timestamp")
     assert line == {
         "event": "library.spoke", "level": "warning", "library": "httpx", "message": "… refused",
-    }  # fmt: skip
-
-
-def test_a_retry_is_told_without_what_was_called_and_why(stream: io.StringIO) -> None:
-    logs.configure("debug", "json", stream)
-    calls = []
-
-    @stamina.retry(on=OSError, attempts=2, wait_initial=0, wait_jitter=0)
-    def call(address: str) -> None:
-        calls.append(address)
-        if len(calls) == 1:
-            raise OSError("no route for Anna")
-
-    call("anna@example.com")
-
-    (line,) = lines(stream)
-    line.pop("timestamp")
-    assert line == {
-        "event": "call.retried", "level": "debug", "attempt": 1, "wait_s": 0.0, "error": "OSError",
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import httpx
 import pytest
-import stamina
+import structlog.testing
 
 from syncd import clock
 from syncd.errors import (
@@ -19,6 +19,7 @@ from syncd.errors import (
     AuthenticationError,
     ConfigurationError,
     QuotaError,
+    StoppedError,
     SyncdError,
     TemporaryError,
 )
@@ -127,15 +128,9 @@ def wire() -> Iterator[Wire]:
     wire.close()
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
-        yield
-
-
 @pytest.fixture
 def transport(wire: Wire) -> Iterator[Transport]:
-    transport = Transport(Options(url=wire.url, timeout_s=5, max_reply_bytes=1000))
+    transport = Transport(Options(url=wire.url, attempts=3, timeout_s=5, max_reply_bytes=1000))
     yield transport
     transport.close()
 
@@ -343,19 +338,101 @@ def test_an_unsendable_header_is_a_config_error_that_does_not_quote_it(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (TemporaryError("x"), True),
-        (TemporaryError("x", retry_after_s=7), 7),
-        (TemporaryError("x", retry_after_s=7000), 60),
-        (AmbiguousError("x"), False),
-        (QuotaError("x"), False),
-        (ConfigurationError("x"), False),
-        (ValueError("x"), False),
+        (TemporaryError("x"), 2),
+        (AmbiguousError("x"), 1),
+        (QuotaError("x"), 1),
+        (ConfigurationError("x"), 1),
+        (ValueError("x"), 1),
     ],
 )
-def test_what_is_tried_again_and_when(
-    transport: Transport, error: Exception, expected: bool | float
+def test_what_is_tried_again(
+    wire: Wire, transport: Transport, error: Exception, expected: int
 ) -> None:
-    assert transport._again(repeatable=False)(error) == expected
+    wire.answers = [reply(b"bad"), reply(b"good")]
+
+    def read(reply: Reply) -> bytes:
+        if reply.body == b"bad":
+            raise error
+        return reply.body
+
+    with suppress(type(error)):
+        transport.call(b"", headers={}, read=read, repeatable=False)
+    assert len(wire.requests) == expected
+
+
+PAUSE_S = Transport._wait_s
+"""As it is, where other tests don't wait."""
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "least_s", "most_s"),
+    [
+        (TemporaryError("x"), 1, 1, 2),
+        (TemporaryError("x"), 4, 8, 9),
+        (TemporaryError("x"), 5000, 60, 60),
+        (TemporaryError("x", retry_after_s=7), 1, 7, 7),
+        (TemporaryError("x", retry_after_s=7000), 1, 60, 60),
+    ],
+)
+def test_pauses_grow_up_to_a_limit_or_are_as_long_as_the_side_asks_for(
+    transport: Transport, error: TemporaryError, failures: int, least_s: float, most_s: float
+) -> None:
+    assert least_s <= PAUSE_S(transport, error, failures) <= most_s
+
+
+def test_a_retry_is_told_without_what_was_called_and_why(wire: Wire, transport: Transport) -> None:
+    wire.answers = [hang_up, reply(b"good")]
+
+    with structlog.testing.capture_logs() as told:
+        transport.post(b"anna@example.com", headers={}, repeatable=True)
+
+    assert told == [
+        {
+            "event": "call.retried",
+            "log_level": "debug",
+            "attempt": 1,
+            "wait_s": 0.0,
+            "error": "AmbiguousError",
+        }
+    ]
+
+
+def test_whoever_asks_to_stop_waits_for_no_retry(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transport, "_wait_s", lambda *_: 3600.0)
+    wire.answers = [hang_up]
+    transport = Transport(Options(url=wire.url), stop=lambda: bool(wire.requests))
+
+    with pytest.raises(StoppedError):
+        post(transport)
+
+    assert len(wire.requests) == 1
+    transport.close()
+
+
+def test_whoever_asks_to_stop_waits_for_no_turn(wire: Wire) -> None:
+    wire.answers = [reply(b"good")]
+    asked: list[str] = []
+    transport = Transport(
+        Options(url=wire.url, requests_per_second=0.001), stop=lambda: bool(asked)
+    )
+
+    first = post(transport)
+    asked.append("stop")
+    with pytest.raises(StoppedError):
+        post(transport)
+
+    assert (first.body, len(wire.requests)) == (b"good", 1)
+    transport.close()
+
+
+def test_a_call_that_needs_not_wait_is_made_though_somebody_asks_to_stop(wire: Wire) -> None:
+    wire.answers = [reply(b"good")]
+    transport = Transport(Options(url=wire.url), stop=lambda: True)
+
+    assert post(transport).body == b"good"
+    transport.close()
 
 
 def foreign_errors() -> list[type[Exception]]:

@@ -24,6 +24,7 @@ from syncd.ports import MemberSide, TextSender
 from syncd.sms import GATEWAYS
 from syncd.sms.base import Options as SmsOptions
 from syncd.store.store import Store
+from syncd.transport import never
 
 
 def read_config(config: Path) -> Loaded:
@@ -41,12 +42,16 @@ def read_config(config: Path) -> Loaded:
 
 @contextmanager
 def open_world(
-    config: Path | Loaded, *, progress: Callable[[int, int], None] | None = None
+    config: Path | Loaded,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[World]:
     """Load the config and open the store; both sides are reached when they are first needed.
 
     A config that was read already is not read again: a daemon keeps the one it has.
-    `progress` is told the pages read and their number while a selection is read.
+    `progress` is told the pages read and their number while a selection is read; `stop` ends the
+    pauses between calls to either side.
 
     Raises:
         ConfigurationError: the config is wrong, or the store can't be used.
@@ -55,7 +60,7 @@ def open_world(
     settings = loaded.settings
     store = Store(settings.store.path)
     calls = _Calls(store, settings.planfix.daily_calls)
-    planfix = _planfix(settings, calls, progress)
+    planfix = _planfix(settings, calls, progress, stop)
     backends = {backend.name: backend for backend in settings.backends}
 
     def open_backend(name: str) -> MemberSide:
@@ -65,7 +70,7 @@ def open_world(
                 hint="Put it back, or have Planfix give the list up.",
             )
         chosen = backends[name]
-        return BACKENDS[chosen.type](chosen.options, _retry(settings))
+        return BACKENDS[chosen.type](chosen.options, _retry(settings, stop))
 
     try:
         links = (*settings.links, *_pushed_links(settings, store))
@@ -94,7 +99,10 @@ def open_world(
 
 @contextmanager
 def open_for_run(
-    loaded: Loaded, *, progress: Callable[[int, int], None] | None = None
+    loaded: Loaded,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[World]:
     """Open the world for a run; where it can't be opened, the alert command is told.
 
@@ -102,7 +110,7 @@ def open_for_run(
     """
     with ExitStack() as opened:
         try:
-            world = opened.enter_context(open_world(loaded, progress=progress))
+            world = opened.enter_context(open_world(loaded, progress=progress, stop=stop))
         except SyncdError as error:
             from syncd.app.run import never_ran  # noqa: PLC0415  (only a run has use for it)
 
@@ -174,7 +182,10 @@ def _relay(settings: Settings, store: Store) -> Callable[[Callable[[], bool]], N
 
 
 def _planfix(
-    settings: Settings, calls: "_Calls", progress: Callable[[int, int], None] | None
+    settings: Settings,
+    calls: "_Calls",
+    progress: Callable[[int, int], None] | None,
+    stop: Callable[[], bool],
 ) -> Planfix:
     planfix, retry = settings.planfix, settings.retry
     options = PlanfixOptions(
@@ -193,7 +204,7 @@ def _planfix(
         wait_s=retry.wait,
         max_wait_s=retry.max_wait,
     )
-    return Planfix(options, budget=calls, progress=progress)
+    return Planfix(options, budget=calls, progress=progress, stop=stop)
 
 
 class _Calls:
@@ -256,13 +267,14 @@ def _pushed_links(settings: Settings, store: Store) -> Iterator[Link]:
         yield made.as_link()
 
 
-def _retry(settings: Settings) -> Retry:
+def _retry(settings: Settings, stop: Callable[[], bool]) -> Retry:
     retry = settings.retry
     return Retry(
         attempts=retry.attempts,
         wait_s=retry.wait,
         max_wait_s=retry.max_wait,
         timeout_s=retry.timeout,
+        stop=stop,
     )
 
 

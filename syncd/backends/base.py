@@ -26,6 +26,7 @@ from syncd.core.people import Member, MemberStatus, Person
 from syncd.core.plan import ItemResult, Result
 from syncd.errors import AmbiguousError, ConfigurationError, ItemError, TemporaryError
 from syncd.ports import Capabilities, Entry, ListChanges, ListId
+from syncd.transport import never
 
 Part = TypeVar("Part")
 
@@ -39,12 +40,16 @@ _ADDRESS: Final = re.compile(r"\S*(?:@|＠|%40|&#64;|&commat;|\\u0040)\S*", re.I
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How patient a backend is: the config's `[retry]`, the same for every side."""
+    """How patient a backend is: the config's `[retry]`, the same for every side.
+
+    `stop` says when patience ends: no call is repeated then, and none waited for.
+    """
 
     attempts: int = 5
     wait_s: float = 1.0
     max_wait_s: float = 60.0
     timeout_s: float = 120.0
+    stop: Callable[[], bool] = never
 
 
 class Backend(ABC):

@@ -7,7 +7,6 @@ import base64
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -104,7 +103,8 @@ class Server:
                 attempts=retry.attempts,
                 wait_s=retry.wait_s,
                 max_wait_s=retry.max_wait_s,
-            )
+            ),
+            stop=retry.stop,
         )
         # `Basic` and not listmonk's own `token`, which could not carry a name beyond ASCII.
         pair = base64.b64encode(f"{user}:{token}".encode()).decode()
@@ -307,7 +307,7 @@ class Server:
         while (state := self._get(_IMPORT, read_import)).running and state.name == name:
             if clock.monotonic_s() > deadline_s:
                 raise AmbiguousError(f"{self.host} is still at work on our import")
-            time.sleep(self._retry.wait_s)
+            self._transport.pause(self._retry.wait_s)
 
     # Bounces.
 

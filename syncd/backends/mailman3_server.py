@@ -6,7 +6,6 @@ Facts are from Mailman 3.3.10, API 3.1, and were tried on it.
 import base64
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -95,7 +94,8 @@ class Server:
                 wait_s=retry.wait_s,
                 max_wait_s=retry.max_wait_s,
                 may_be_empty=True,  # and which may is known here
-            )
+            ),
+            stop=retry.stop,
         )
         pair = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {pair}", "Accept": _JSON}
@@ -392,7 +392,7 @@ class Server:
             # From here on, a try that never left doesn't mean that nothing was done.
             self.wrote = True
             wait_s = self._retry.wait_s if error.retry_after_s is None else error.retry_after_s
-            time.sleep(min(wait_s, self._retry.max_wait_s))
+            self._transport.pause(min(wait_s, self._retry.max_wait_s))
             answer = self._call(method, path, fields, read, repeatable=True)
         self.wrote = True
         return answer

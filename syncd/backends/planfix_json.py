@@ -8,7 +8,6 @@ of that one contact, which adds or updates.
 
 import re
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -83,7 +82,8 @@ class PlanfixJson(Backend):
                 attempts=retry.attempts,
                 wait_s=retry.wait_s,
                 max_wait_s=retry.max_wait_s,
-            )
+            ),
+            stop=retry.stop,
         )
 
     def check(self) -> str:
@@ -211,7 +211,7 @@ class PlanfixJson(Backend):
             self._call(request, repeatable=False)
         except AmbiguousError as error:
             wait_s = self._retry.wait_s if error.retry_after_s is None else error.retry_after_s
-            time.sleep(min(wait_s, self._retry.max_wait_s))
+            self._transport.pause(min(wait_s, self._retry.max_wait_s))
             return False
         return True
 

@@ -26,7 +26,11 @@ log = structlog.get_logger()
 def once(asked: Asked) -> int:
     """Do one run, or its dry half, and show how it went."""
     opened = open_world if asked.dry_run else open_for_run
-    with stopping() as stop, progress() as told, opened(asked.load(), progress=told) as world:
+    with (
+        stopping() as stop,
+        progress() as told,
+        opened(asked.load(), progress=told, stop=stop) as world,
+    ):
         report = run_once(world, links=asked.links, dry_run=asked.dry_run, stop=stop)
         if not asked.dry_run:
             world.relay(stop)
@@ -85,7 +89,7 @@ class Configured:
 
     def run(self, trigger: str, stop: Callable[[], bool]) -> Ended | None:
         """Do one run, and log what asks for a person; for a push, of what is pushed alone."""
-        with open_for_run(self._loaded) as world:
+        with open_for_run(self._loaded, stop=stop) as world:
             links = [link.name for link in world.chosen(self._links)]
             if trigger == PUSH:
                 links = [name for name in links if world.link(name).selection.is_pushed]

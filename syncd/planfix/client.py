@@ -21,7 +21,7 @@ from syncd.errors import (
     TemporaryError,
 )
 from syncd.transport import Options as TransportOptions
-from syncd.transport import Reply, Transport, fault_of_status
+from syncd.transport import Reply, Transport, fault_of_status, never
 from syncd.wire import planfix_xml as xml
 from syncd.wire.planfix_xml import BrokenContent, BrokenReply, Element, Parameters, Refusal
 
@@ -152,8 +152,14 @@ _OTHER_ROOMS: Final = frozenset(
 class PlanfixClient:
     """The XML API of one account."""
 
-    def __init__(self, options: Options, *, budget: Budget | None = None) -> None:
-        """Prepare the calls, without connecting yet.
+    def __init__(
+        self,
+        options: Options,
+        *,
+        budget: Budget | None = None,
+        stop: Callable[[], bool] = never,
+    ) -> None:
+        """Prepare the calls, without connecting yet; `stop` ends the pauses between them.
 
         Raises:
             ConfigurationError: the address can't be used.
@@ -177,6 +183,7 @@ class PlanfixClient:
                 requests_per_second=options.requests_per_second,
             ),
             before_each=budget.spend if budget else None,
+            stop=stop,
         )
 
     def call(

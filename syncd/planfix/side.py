@@ -12,6 +12,7 @@ from syncd.planfix.client import Budget, Options, PlanfixClient
 from syncd.planfix.contacts import Contacts
 from syncd.planfix.sweep import Progress
 from syncd.ports import SnapshotWriter, SweepReport
+from syncd.transport import never
 from syncd.wire import planfix_xml as xml
 
 
@@ -27,13 +28,16 @@ class Planfix:
         *,
         budget: Budget | None = None,
         progress: Progress | None = None,
+        stop: Callable[[], bool] = never,
     ) -> None:
-        """Prepare the calls, without connecting yet; `progress` is told of a sweep's pages.
+        """Prepare the calls, without connecting yet.
+
+        `progress` is told of a sweep's pages; `stop` ends the pauses between calls.
 
         Raises:
             ConfigurationError: the address can't be used.
         """
-        self._client = PlanfixClient(options, budget=budget)
+        self._client = PlanfixClient(options, budget=budget, stop=stop)
         self._page_size = options.page_size
         self._progress = progress
         self.contacts = Contacts(self._client, options.page_size)

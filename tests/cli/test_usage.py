@@ -55,7 +55,7 @@ def test_what_is_not_there_is_wrong_usage(syncd: CommandLine, arguments: list[st
 
 
 def test_help_imports_nothing_that_takes_time() -> None:
-    slow = "{'apscheduler', 'httpx', 'lxml', 'sqlmodel', 'structlog', 'stamina'}"
+    slow = "{'apscheduler', 'httpx', 'lxml', 'sqlmodel', 'structlog'}"
 
     loaded = subprocess.run(
         [sys.executable, "-c", f"import syncd.cli, sys; print({slow} & set(sys.modules))"],

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import stamina
 from lxml import etree
 
 from syncd.planfix.client import Options
@@ -72,12 +71,6 @@ def script() -> Iterator[Script]:
     server.server_close()
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=2):
-        yield
-
-
 def options(script: Script, **changes: object) -> Options:
     values: dict[str, object] = {
         "url": script.url,
@@ -85,6 +78,7 @@ def options(script: Script, **changes: object) -> Options:
         "api_key": "key-of-ours",
         "token": "token-of-ours",
         "requests_per_second": 1000.0,
+        "attempts": 2,
         **changes,
     }
     return Options(**values)  # type: ignore[arg-type]  # whatever a test wants to change

@@ -115,6 +115,45 @@ def test_sigterm_ends_a_run_after_its_batch_with_75(scene: Scene) -> None:
     assert len(scene.members()) == 1200
 
 
+@pytest.mark.parametrize(("arguments", "exit_code"), [(("--once",), 75), ((), 0)])
+def test_sigterm_is_heard_while_planfix_asks_to_wait(
+    scene: Scene, arguments: tuple[str, ...], exit_code: int
+) -> None:
+    crowd(scene, 3)
+    scene.planfix.faults.http_status(503, retry_after=50)
+    with scene.start(*arguments) as run:
+        while not scene.planfix.requests:
+            assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        _, stderr = run.communicate(timeout=30)
+
+    assert run.returncode == exit_code, stderr
+    assert len(scene.planfix.requests) == 1
+
+
+@pytest.mark.parametrize(("arguments", "exit_code"), [(("--once",), 75), ((), 0)])
+def test_sigterm_is_heard_while_a_list_fails_and_what_was_sent_goes_on_later(
+    scene: Scene, arguments: tuple[str, ...], exit_code: int
+) -> None:
+    scene.write_config(attempts=9)
+    ids = crowd(scene, 12)
+    scene.run()
+    scene.planfix.edit(ids[0], email="b0@example.com")
+    scene.service.requests.clear()
+    scene.service.fail(Fault.ERROR, times=None)
+    with scene.start(*arguments) as run:
+        while not scene.service.requests:
+            assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        _, stderr = run.communicate(timeout=30)
+    scene.service.recover()
+
+    assert run.returncode == exit_code, stderr
+    assert scene.run().exit_code == 0
+    assert len(scene.members()) == 12
+    assert "b0@example.com" in scene.members()
+
+
 @pytest.mark.parametrize("fault", [Fault.STALL, Fault.STALL_DONE])
 def test_a_run_killed_while_the_list_stalls_is_made_good(scene: Scene, fault: Fault) -> None:
     ids = crowd(scene, 12)
