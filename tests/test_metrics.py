@@ -87,6 +87,7 @@ def test_the_daemon_shows_its_pulse_and_what_came_in() -> None:
     assert found["syncd_scheduler_beat_age_seconds", ()] == 3.0
     assert found["syncd_run_next_timestamp_seconds", ()] == PULSE.next_run.timestamp()
     assert found["syncd_run_under_way", ()] == 0
+    assert found["syncd_runs_failed_in_row", ()] == 0
     assert found["syncd_pushes_total", ("planfix/email", "taken")] == 1204
     assert found["syncd_sms_messages", ("unknown",)] == 1
     assert found["syncd_sms_messages", ("refused",)] == 0

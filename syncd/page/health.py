@@ -34,7 +34,7 @@ def problems(
         found.append(Problem("store", f"{ended} {ended.hint}".strip()))
     if pulse is not None:
         found += _of_scheduler(pulse, now)
-        if not isinstance(ended, SyncdError) and pulse.running_since is None:
+        if not isinstance(ended, SyncdError):
             found += _of_runs(ended, pulse, now)
     return tuple(found)
 
@@ -51,8 +51,13 @@ def _of_scheduler(pulse: Pulse, now: datetime) -> list[Problem]:
 
 
 def _of_runs(ended: datetime | None, pulse: Pulse, now: datetime) -> list[Problem]:
-    """Say so where runs begin and none comes to its end, one after the other."""
-    if pulse.begun is None or (ended is not None and ended >= pulse.begun):
+    """Say so where the last runs failed, or runs begin and none comes to its end."""
+    if pulse.failed_in_row:
+        which = f"last {pulse.failed_in_row} runs" if pulse.failed_in_row > 1 else "last run"
+        return [Problem("runs", f"The {which} failed: {pulse.error}")]
+    if pulse.running_since is not None or pulse.begun is None:
+        return []
+    if ended is not None and ended >= pulse.begun:
         return []
     if ended is not None and now - ended <= LONGEST_WITHOUT_END:
         return []
@@ -61,6 +66,6 @@ def _of_runs(ended: datetime | None, pulse: Pulse, now: datetime) -> list[Proble
         Problem(
             "runs",
             f"No run has come to its end {last}, though the scheduler begins them: the log says"
-            " why (run.failed).",
+            " why (run.busy: another process has the store).",
         )
     ]
