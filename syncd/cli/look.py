@@ -1,5 +1,6 @@
 """Read and show: check, status, history; and the demo."""
 
+import signal
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,7 @@ def demo(*, serve: bool) -> int:
     from syncd.app.demo import demo as play  # noqa: PLC0415
 
     logs.configure("error", "auto")  # the story tells what the log would
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made goes, as by Ctrl-C
     if not serve:
         return play(lambda line: show([line]))
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 
 def test_the_demo_stays_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -42,4 +43,24 @@ def test_the_demo_stays_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -
     assert 'syncd_pushes_total{place="planfix/email",result="taken"} 1.0' in after
     assert "now removed" in rest
     assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_demo_ended_in_its_midst_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "syncd", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+
+    assert (process.returncode, told.strip()) == (75, "")
     assert list(tmp_path.iterdir()) == []

@@ -57,9 +57,7 @@ def test_runs_that_begin_and_never_come_to_their_end_are_told(ended: datetime | 
 
 @pytest.mark.parametrize(("count", "which"), [(1, "The last run"), (3, "The last 3 runs")])
 @pytest.mark.parametrize("pulse", [IDLE, RUNNING], ids=["between runs", "during the next"])
-def test_runs_that_fail_as_a_whole_are_told_at_once(
-    pulse: Pulse, count: int, which: str
-) -> None:
+def test_runs_that_fail_as_a_whole_are_told_at_once(pulse: Pulse, count: int, which: str) -> None:
     failing = replace(pulse, failed_in_row=count, error="The disk is full. Free some space.")
 
     [problem] = problems(NOW - 3 * MINUTE, failing, NOW)
