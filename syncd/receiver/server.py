@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
@@ -12,6 +12,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from syncd.errors import ConfigurationError
 from syncd.wire.email_service import CONTENT_TYPE, Refused, encode_reply
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 log = structlog.get_logger()
 
@@ -126,6 +130,7 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     patience_s = PATIENCE_S
     room: memoryview
     _late: asyncio.TimerHandle | None = None
+    _answered: "RequestResponseCycle | None" = None
     _head_bytes = 0
     _in_head = _in_request = False
 
@@ -135,6 +140,9 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._answered is not None:  # uvicorn tells the latest request alone
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def get_buffer(self, _: int) -> memoryview:
@@ -172,6 +180,10 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
             f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
         )
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: "RequestResponseCycle", app: "ASGI3Application") -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(self.patience_s, self.transport.abort)

@@ -1,6 +1,7 @@
 """A server: one socket, any ASGI application, an ordered end."""
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -124,6 +125,27 @@ def test_who_begins_and_does_not_end_is_cut_off(begun: bytes) -> None:
         caller.sendall(begun)
 
         assert until_closed(caller) == b""
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("more", [b"", b"no HTTP\r\n\r\n"])
+def test_nobody_can_fill_the_log_by_hanging_up(
+    caplog: pytest.LogCaptureFixture, head: bytes, more: bytes
+) -> None:
+    asked = b"GET / HTTP/1.1\r\nHost: here\r\n" + head + b"\r\n"
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.001)
+        await saying("here")(scope, receive, send)
+
+    with caplog.at_level(logging.ERROR), serving(slow) as server:
+        for times in (1, 2, 40):
+            with socket.create_connection(("127.0.0.1", server.port)) as caller:
+                caller.sendall(asked * times + more)
+                caller.shutdown(socket.SHUT_WR)
+                until_closed(caller)
+
+    assert caplog.records == []
 
 
 def until_closed(caller: socket.socket) -> bytes:
