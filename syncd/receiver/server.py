@@ -1,6 +1,7 @@
 """A socket that an ASGI application answers, with bounds to what a sender may cost."""
 
 import asyncio
+import math
 import socket
 import threading
 from typing import TYPE_CHECKING, Final
@@ -22,9 +23,13 @@ log = structlog.get_logger()
 PATIENCE_S: Final = 60.0
 """How long a request may take to come in."""
 
-_BACKLOG: Final = 2048
+MOST_CONNECTIONS: Final = 600
+"""How many connections one server keeps; their number bounds files and memory."""
+
+_BACKLOG: Final = 256  # with all connections, fewer than the 1024 files a process has at least
 _LAST_ANSWERS_S: Final = 5
-_MOST_HEAD_BYTES: Final = 65_536
+_MOST_HEAD_BYTES: Final = 16_384
+_MOST_HEADERS: Final = 100  # an empty one takes a hundred times the bytes that were sent
 _MOST_AHEAD: Final = 16
 _READ_BYTES: Final = 32_768
 
@@ -123,8 +128,10 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol, with bounds to what a sender may begin and not end.
 
     A request has to be there whole within `patience_s` of its first byte, or of the connection's
-    beginning; its head is short, and few requests are sent ahead of their turn. `room` is where
-    the loop puts what it reads: no more at once than there fits.
+    beginning, and its answer has to be read; its head is short, and few requests are sent ahead
+    of their turn. Where there are too many connections, a new one takes the place of the one that
+    has kept us waiting longest. `room` is where the loop puts what it reads: no more at once than
+    there fits.
     """
 
     patience_s = PATIENCE_S
@@ -137,6 +144,8 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._make_way()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -154,18 +163,30 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
-        if self._head_bytes > _MOST_HEAD_BYTES or len(self.pipeline) > _MOST_AHEAD:
+        if (self._in_head and self._is_long()) or len(self.pipeline) > _MOST_AHEAD:
             self.transport.abort()
         if not self._in_request:
             self._stop_waiting()
         elif self._late is None:
             self._wait()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._late is None:
+            self._wait()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._in_request:
+            self._stop_waiting()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_request = True
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > _MOST_HEADERS:
+            raise ValueError  # to the parser, which is told like anything that is no HTTP
         super().on_headers_complete()
         self._in_head = False
 
@@ -184,6 +205,24 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
     def _start_asgi_task(self, cycle: "RequestResponseCycle", app: "ASGI3Application") -> None:
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _is_long(self) -> bool:
+        return self._head_bytes > _MOST_HEAD_BYTES or len(self.headers) > _MOST_HEADERS
+
+    def _make_way(self) -> None:
+        """Cut off whoever has kept us waiting longest: for a request, or between two."""
+        waiting = [each for each in self.connections if isinstance(each, _Patience)]
+        longest = min(waiting, key=_Patience._silent_since)
+        self.connections.discard(longest)  # as if it were gone already
+        longest.transport.abort()
+
+    def _silent_since(self) -> float:
+        """Return the loop's time since which we wait for the sender; infinite where we don't."""
+        if self._late is not None:
+            return self._late.when() - self.patience_s
+        if self.timeout_keep_alive_task is not None:
+            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        return math.inf
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(self.patience_s, self.transport.abort)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
@@ -189,6 +190,20 @@ def test_500_connections_that_send_slowly_keep_nobody_from_being_served(daemon: 
             answers = list(pool.map(lambda _: daemon.post(CREATE).status_code, range(200)))
 
     assert set(answers) == {200}
+
+
+def test_many_who_connect_and_send_nothing_make_way_for_who_does(daemon: Daemon) -> None:
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    with ExitStack() as open_ones:
+        for _ in range(900):
+            sender = socket.create_connection(("127.0.0.1", daemon.port))
+            open_ones.enter_context(sender)
+            files = len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
+            assert files < 1000
+        list_id = daemon.create("News")
+        daemon.bring(list_id, "anna@example.com")
+
+        assert daemon.look("/").status_code == 200
 
 
 @pytest.mark.timeout(300)  # much to send, for a machine that is busy

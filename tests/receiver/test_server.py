@@ -127,6 +127,18 @@ def test_who_begins_and_does_not_end_is_cut_off(begun: bytes) -> None:
         assert until_closed(caller) == b""
 
 
+def test_who_reads_no_answer_is_cut_off() -> None:
+    long = saying("x" * 50_000_000)
+    with (
+        serving(long, patience_s=0.05) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as caller,
+    ):
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        server.stop()  # which waits for answers that somebody still reads
+
+        assert len(until_closed(caller)) < 50_000_000
+
+
 @pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize("more", [b"", b"no HTTP\r\n\r\n"])
 def test_nobody_can_fill_the_log_by_hanging_up(
@@ -146,6 +158,17 @@ def test_nobody_can_fill_the_log_by_hanging_up(
                 until_closed(caller)
 
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b""])
+def test_a_head_of_many_lines_is_refused(end: bytes) -> None:
+    with (
+        serving(saying("here")) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as caller,
+    ):
+        caller.sendall(b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 1000 + end)
+
+        assert b"200 OK" not in until_closed(caller)
 
 
 def until_closed(caller: socket.socket) -> bytes:
