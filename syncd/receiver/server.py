@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import socket
 import threading
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ _MOST_HEAD_BYTES: Final = 16_384
 _MOST_HEADERS: Final = 100  # an empty one takes a hundred times the bytes that were sent
 _MOST_AHEAD: Final = 16
 _READ_BYTES: Final = 32_768
+_UPGRADE: Final = re.compile(rb"(?i)\nupgrade(?=:)")
 
 
 class Server:
@@ -161,6 +163,9 @@ class _Patience(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.data_received(self.room[:nbytes].tobytes())
 
     def data_received(self, data: bytes) -> None:
+        if self._in_head or not self._in_request:
+            # An offer, which some clients always make; the parser would take it, and no body.
+            data = _UPGRADE.sub(b"\nignored", data)
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         if (self._in_head and self._is_long()) or len(self.pipeline) > _MOST_AHEAD:

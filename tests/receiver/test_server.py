@@ -160,6 +160,25 @@ def test_nobody_can_fill_the_log_by_hanging_up(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("spelt", [b"Upgrade: h2c", b"UPGRADE:h2c"])
+def test_the_offer_of_another_protocol_is_passed_over(spelt: bytes) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive()).get("body", b"")
+        await PlainTextResponse(body)(scope, receive, send)
+
+    with (
+        serving(echo) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as caller,
+    ):
+        caller.sendall(
+            b"POST / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+            + spelt
+            + b"\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 4\r\n\r\nbody"
+        )
+
+        assert until_closed(caller).endswith(b"\r\n\r\nbody")
+
+
 @pytest.mark.parametrize("end", [b"\r\n", b""])
 def test_a_head_of_many_lines_is_refused(end: bytes) -> None:
     with (
