@@ -56,7 +56,7 @@ def application(
     config's; `taken` says of each backend which names no pushed list may have there, casefolded.
     `more` are the routes of other protocols.
     """
-    bodies, guesses = Bodies(), Guesses(clock.monotonic_s)
+    bodies, guesses = Bodies(clock.monotonic_s), Guesses(clock.monotonic_s)
 
     def from_planfix(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
         backend = backends[0]
@@ -104,7 +104,7 @@ class _Place:
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", Allow="POST")
         try:
             with self._bodies.room() as room:
-                answer = await self._carry_out(await room.read(receive))
+                answer = await self._carry_out(await room.read(scope, receive))
         except RefusedBodyError as refused:
             return refusal(refused.status, str(refused))
         except MalformedError as error:
@@ -118,18 +118,21 @@ class _Place:
             await self._guesses.slow_down(scope, why="wrong token")
         return _DONE if answer == Accepted() else _said(answer)
 
-    async def _carry_out(self, body: bytes) -> Answer:
+    async def _carry_out(self, body: bytes | bytearray) -> Answer:
         """Do what a body asks for (MalformedError where it is none)."""
         if len(body) > SHORT_BODY_BYTES:  # which would keep the others waiting
-            return await asyncio.to_thread(self._carry_out_long, body)
+            return await self._carry_out_long(body)
         effect = self._understand(body)
         return effect if isinstance(effect, Refused) else await self._intake.take(effect)
 
-    def _carry_out_long(self, body: bytes) -> Answer:
-        effect = self._understand(body)
-        return effect if isinstance(effect, Refused) else self._intake.take_long(effect)
+    async def _carry_out_long(self, body: bytes | bytearray) -> Answer:
+        async with self._bodies.one_at_a_time:
+            effect = await asyncio.to_thread(self._understand, body)
+        if isinstance(effect, Refused):
+            return effect
+        return await asyncio.to_thread(self._intake.take_long, effect)
 
-    def _understand(self, body: bytes) -> Effect | Refused:
+    def _understand(self, body: bytes | bytearray) -> Effect | Refused:
         envelope = open_envelope(body)
         backends = self._tokens.backends(envelope.token)
         if not backends:

@@ -3,8 +3,9 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import structlog
 from starlette.types import Receive, Scope
@@ -13,8 +14,14 @@ MOST_BODY_BYTES: Final = 20_000_000
 """The longest body that is taken in."""
 
 SHORT_BODY_BYTES: Final = 65_536
-"""Up to here a body has room of its own, and is understood in no time."""
+"""Up to here a body is understood in no time."""
 
+_ROOM_BYTES: Final = 2 * MOST_BODY_BYTES
+_FAIR_BYTES_A_SECOND: Final = 4_000_000  # the longest body is there in five seconds
+_SLOW_START_S: Final = 0.25
+_WAIT_S: Final = 20.0
+_LOOK_AGAIN_S: Final = 0.25
+_MOST_WAITING: Final = 200  # of whom the server has read some 100 kB already
 _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender gets to our answer
 _FREE_GUESSES: Final = 3
 _LONGEST_PAUSE_S: Final = 8.0
@@ -33,68 +40,139 @@ class RefusedBodyError(Exception):
 
 
 class Bodies:
-    """Holds no more bodies at a time than one of the longest.
+    """Room for the bodies of all senders together; one that is there in one piece needs none.
 
-    A short body always has room; what a body has beyond that counts for all senders together.
-    How long one may take is the server's affair.
+    Who finds none left waits for it, without being read from, and those who have some but send
+    slowly give way. How long one may take in any case is the server's affair.
     """
 
-    def __init__(self) -> None:
-        self.free_bytes = MOST_BODY_BYTES
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self.now_s = now_s
+        self.one_at_a_time = asyncio.Lock()
+        """Held while a long body is understood, which takes memory beside it."""
+        self._free_bytes = _ROOM_BYTES
+        self._freed = asyncio.Event()
+        self._sending: dict[Room, None] = {}  # the earliest first
+        self._waiting = 0
 
     def room(self) -> "Room":
         """Return room for one body, as a context: free again at its end."""
         return Room(self)
 
+    async def take(self, room: "Room", wanted_bytes: int) -> None:
+        """Take room for a body that is being sent.
+
+        Raises:
+            RefusedBodyError: there was none for too long, or too many wait for it (503).
+        """
+        until_s = self.now_s() + _WAIT_S
+        while wanted_bytes > self._free_bytes:
+            if slow := next((each for each in self._sending if each.is_slow()), None):
+                slow.give_way()
+            elif self._waiting == _MOST_WAITING or self.now_s() > until_s:
+                raise _no_room()
+            else:
+                await self._wait()
+        self._free_bytes -= wanted_bytes
+        self._sending[room] = None
+
+    def is_there(self, room: "Room") -> None:
+        """Know that a body came whole: it needs to give way no more."""
+        del self._sending[room]
+
+    def give_back(self, room: "Room", taken_bytes: int) -> None:
+        """Have a body's room free for others."""
+        self._sending.pop(room, None)
+        self._free_bytes += taken_bytes
+        self._freed.set()
+        self._freed = asyncio.Event()
+
+    async def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            with suppress(TimeoutError):  # by then somebody may have become slow
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._freed.wait()
+        finally:
+            self._waiting -= 1
+
 
 class Room:
-    """What one body takes of the room that long ones share."""
+    """One body, and what it takes of the room for all."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._taken_bytes = 0
+        self._gave_way = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bodies.free_bytes += self._taken_bytes
+        if self._taken_bytes:
+            self.give_way()
 
-    async def read(self, receive: Receive) -> bytes:
+    async def read(self, scope: Scope, receive: Receive) -> bytes | bytearray:
         """Read a body to its end.
 
         Raises:
             RefusedBodyError: too long (413), broken off (400), or too much for now (503).
         """
         message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            short: bytes = message.get("body", b"")
-            self._grow(len(short))
-            return short
-        body = bytearray()
-        while True:
-            if message["type"] != "http.request":
-                raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
-            body += message.get("body", b"")
-            if len(body) > MOST_BODY_BYTES:
-                body.clear()
-                await _drop(receive)
-                words = f"a body of more than {MOST_BODY_BYTES} bytes"
-                raise RefusedBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
-            self._grow(len(body))
+        if message["type"] == "http.request":
             if not message.get("more_body"):
-                return bytes(body)
+                short: bytes = message.get("body", b"")
+                return short
+            await self._take(_told_bytes(scope), receive)
+        while message["type"] == "http.request":
+            self._body += message.get("body", b"")
+            if len(self._body) > self._taken_bytes:
+                await self._refuse_long(receive)
+            if not message.get("more_body"):
+                self._bodies.is_there(self)
+                return self._body
             message = await receive()
+            if self._gave_way:
+                raise _no_room()
+        raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
 
-    def _grow(self, body_bytes: int) -> None:
-        more_bytes = body_bytes - SHORT_BODY_BYTES - self._taken_bytes
-        if more_bytes <= 0:
-            return
-        if more_bytes > self._bodies.free_bytes:
-            words = "too many long requests at once; try again"
-            raise RefusedBodyError(HTTPStatus.SERVICE_UNAVAILABLE, words)
-        self._bodies.free_bytes -= more_bytes
-        self._taken_bytes += more_bytes
+    def is_slow(self) -> bool:
+        """Whether so little came up to now that others go before."""
+        spent_s = self._bodies.now_s() - self._since_s
+        return spent_s > _SLOW_START_S and len(self._body) < spent_s * _FAIR_BYTES_A_SECOND
+
+    def give_way(self) -> None:
+        """Let go of what came, and of the room for more."""
+        self._body = bytearray()
+        self._bodies.give_back(self, self._taken_bytes)
+        self._taken_bytes = 0
+        self._gave_way = True
+
+    async def _take(self, told_bytes: int, receive: Receive) -> None:
+        if told_bytes > MOST_BODY_BYTES:
+            await self._refuse_long(receive)
+        await self._bodies.take(self, told_bytes)
+        self._taken_bytes = told_bytes
+        self._body = bytearray()
+        self._since_s = self._bodies.now_s()
+
+    async def _refuse_long(self, receive: Receive) -> NoReturn:
+        if self._taken_bytes:
+            self.give_way()
+        await _drop(receive)
+        words = f"a body of more than {MOST_BODY_BYTES} bytes"
+        raise RefusedBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+
+
+def _told_bytes(scope: Scope) -> int:
+    """Return how long a body is by its head; one that doesn't say may be of the longest."""
+    told = dict(scope["headers"]).get(b"content-length")
+    return MOST_BODY_BYTES if told is None else int(told)
+
+
+def _no_room() -> RefusedBodyError:
+    words = "too many long requests at once; try again"
+    return RefusedBodyError(HTTPStatus.SERVICE_UNAVAILABLE, words)
 
 
 async def _drop(receive: Receive) -> None:

@@ -145,7 +145,7 @@ def encode_request(request: Request, token: str) -> bytes:
     return _dump({"action": action, "authToken": token, "data": data})
 
 
-def open_envelope(body: bytes) -> Envelope:
+def open_envelope(body: bytes | bytearray) -> Envelope:
     """Read as much of a request as is needed to check its token.
 
     Raises:
@@ -280,7 +280,7 @@ def _load(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _open(body: bytes) -> dict[str, Any]:
+def _open(body: bytes | bytearray) -> dict[str, Any]:
     """Keep of a long request what the protocol knows."""
     reader = JsonReader(body)
     fields: dict[str, Any] = {}

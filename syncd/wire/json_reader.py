@@ -25,7 +25,7 @@ class NotJsonError(ValueError):
     """The bytes are no JSON, or hold a value longer than any that is expected."""
 
 
-def read_whole(body: bytes) -> Any:
+def read_whole(body: bytes | bytearray) -> Any:
     """Return the value of a JSON text that is short.
 
     Raises:
@@ -44,7 +44,7 @@ class JsonReader:
         NotJsonError: by each method, where the text is wrong; its words quote nothing.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self._body = body
         self._read = 3 if body.startswith(codecs.BOM_UTF8) else 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
