@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.responses import Response
@@ -27,7 +28,11 @@ from syncd.wire.email_service import (
     open_envelope,
     read_report,
     read_request,
+    slices,
 )
+
+if TYPE_CHECKING:
+    from syncd.store.pushes import PushBatch
 
 log = structlog.get_logger()
 
@@ -122,18 +127,28 @@ class _Place:
         """Do what a body asks for (MalformedError where it is none)."""
         if len(body) > SHORT_BODY_BYTES:  # which would keep the others waiting
             return await self._carry_out_long(body)
-        effect = self._understand(body)
+        effect = self._understand(open_envelope(body))
         return effect if isinstance(effect, Refused) else await self._intake.take(effect)
 
     async def _carry_out_long(self, body: bytes | bytearray) -> Answer:
         async with self._bodies.one_at_a_time:
-            effect = await asyncio.to_thread(self._understand, body)
-        if isinstance(effect, Refused):
-            return effect
-        return await asyncio.to_thread(self._intake.take_long, effect)
+            envelope = await asyncio.to_thread(open_envelope, body)
+        if not self._tokens.backends(envelope.token):
+            return _WRONG_TOKEN
+        return await asyncio.to_thread(self._intake.take_long, partial(self._put_all, envelope))
 
-    def _understand(self, body: bytes | bytearray) -> Effect | Refused:
-        envelope = open_envelope(body)
+    def _put_all(self, envelope: Envelope, batch: "PushBatch") -> Answer:
+        """Carry out a long request in slices: of an import's contacts but a few are in memory."""
+        answer: Answer = Accepted()
+        for part in slices(envelope):
+            effect = self._understand(part)
+            answer = effect if isinstance(effect, Refused) else effect(batch)
+            if isinstance(answer, Refused):
+                break
+            batch.write()
+        return answer
+
+    def _understand(self, envelope: Envelope) -> Effect | Refused:
         backends = self._tokens.backends(envelope.token)
         if not backends:
             return _WRONG_TOKEN

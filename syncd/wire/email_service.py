@@ -13,9 +13,11 @@ may be a long import by a sender whose token was not checked yet.
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, TypeGuard
 
 from syncd.core.address import clean
@@ -25,9 +27,7 @@ from syncd.wire.json_reader import LONGEST_VALUE, JsonReader, NotJsonError, read
 
 CONTENT_TYPE: Final = "application/json"
 
-MOST_CONTACTS: Final = 100_000
-"""How many contacts one import may have."""
-
+_SLICE: Final = 1000
 _LONGEST_FIELD: Final = 1000
 _ENVELOPE: Final = frozenset({"action", "authToken"})
 _DATA: Final = frozenset({"listName", "listId", "action", "contact", "oldEmail"})
@@ -186,6 +186,18 @@ def read_request(envelope: Envelope) -> Request:
     raise NotUnderstoodError("unknown action")
 
 
+def slices(envelope: Envelope) -> Iterator[Envelope]:
+    """Yield a long import as one of few contacts after another; any other request as it is."""
+    contacts = envelope.data.get("contacts")
+    if envelope.action != "importContacts" or not isinstance(contacts, _Contacts):
+        yield envelope
+        return
+    some = iter(contacts)
+    yield _slice(envelope, some)
+    while (part := _slice(envelope, some)).data["contacts"]:
+        yield part
+
+
 def read_report(envelope: Envelope) -> MemberReport:
     """Understand an envelope in which a list service tells of a member.
 
@@ -286,7 +298,7 @@ def _open(body: bytes | bytearray) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in reader.members():
         if name == "data" and reader.peek() == "{":
-            fields[name] = _open_data(reader)
+            fields[name] = _open_data(reader, body)
             continue
         value = reader.value()
         if name in _ENVELOPE:
@@ -295,11 +307,13 @@ def _open(body: bytes | bytearray) -> dict[str, Any]:
     return fields
 
 
-def _open_data(reader: JsonReader) -> dict[str, Any]:
+def _open_data(reader: JsonReader, body: bytes | bytearray) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name in reader.members():
         if name == "contacts" and reader.peek() == "[":
-            data[name] = _open_contacts(reader)
+            data[name] = _Contacts(body, reader.tell())
+            for _ in reader.elements():
+                reader.value()  # which shows that it is one
             continue
         value = reader.value()
         if name in _DATA:
@@ -307,19 +321,35 @@ def _open_data(reader: JsonReader) -> dict[str, Any]:
     return data
 
 
-def _open_contacts(reader: JsonReader) -> list[dict[str, Any] | None]:
-    """Keep of each contact what the protocol knows; None where it is none."""
-    contacts: list[dict[str, Any] | None] = []
-    for _ in reader.elements():
-        if len(contacts) == MOST_CONTACTS:
-            raise MalformedError(f"more than {MOST_CONTACTS} contacts in one import")
-        value = reader.value()
-        contacts.append(
-            {name: value[name] for name in _CONTACT if isinstance(value.get(name), str | int)}
-            if isinstance(value, dict)
-            else None
-        )
-    return contacts
+def _slice(envelope: Envelope, contacts: Iterator[dict[str, Any] | None]) -> Envelope:
+    return replace(envelope, data={**envelope.data, "contacts": list(islice(contacts, _SLICE))})
+
+
+class _Contacts:
+    """The contacts of a long import, read anew each time that somebody goes through them."""
+
+    def __init__(self, body: bytes | bytearray, at: int) -> None:
+        self._body = body
+        self._at = at
+
+    def __iter__(self) -> Iterator[dict[str, Any] | None]:
+        """Yield of each contact what the protocol knows; None where it is none."""
+        reader = JsonReader(self._body, self._at)
+        for _ in reader.elements():
+            value = reader.value()
+            yield _known_fields(value) if isinstance(value, dict) else None
+
+
+def _known_fields(contact: dict[str, Any]) -> dict[str, Any]:
+    """Return what the protocol knows; of a text as much as shows that it is too long."""
+    fields: dict[str, Any] = {}
+    for name in _CONTACT:
+        value = contact.get(name)
+        if isinstance(value, str):
+            fields[name] = value[: _LONGEST_FIELD + 1]
+        elif isinstance(value, int):
+            fields[name] = value
+    return fields
 
 
 def _update(data: dict[str, Any]) -> UpdateContact | ImportContacts:

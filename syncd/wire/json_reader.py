@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 LONGEST_VALUE: Final = 65_536
-"""Characters that a value taken whole may have at least; twice as many are refused."""
+"""Characters that a value taken whole may have."""
 
 _CHUNK_BYTES: Final = 65_536
 _MOST_MEMBERS: Final = 1000
@@ -38,18 +38,23 @@ def read_whole(body: bytes | bytearray) -> Any:
 
 
 class JsonReader:
-    """Reads one JSON text from its beginning to its end.
+    """Reads one JSON text from its beginning, or from a byte that `tell` told, to its end.
 
     Raises:
         NotJsonError: by each method, where the text is wrong; its words quote nothing.
     """
 
-    def __init__(self, body: bytes | bytearray) -> None:
+    def __init__(self, body: bytes | bytearray, at: int = 0) -> None:
         self._body = body
-        self._read = 3 if body.startswith(codecs.BOM_UTF8) else 0
+        self._read = at or (3 if body.startswith(codecs.BOM_UTF8) else 0)
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
+
+    def tell(self) -> int:
+        """Return which byte comes next: another reader may begin there."""
+        ahead = self._text[self._at :].encode()
+        return self._read - len(self._utf8.getstate()[0]) - len(ahead)
 
     def peek(self) -> str:
         """Return the next character that is no white space; empty at the end."""
@@ -98,10 +103,13 @@ class JsonReader:
         self.peek()
         while len(self._text) - self._at < LONGEST_VALUE and self._fill():
             pass
+        begin = self._at
         try:
-            found, self._at = _DECODER.raw_decode(self._text, self._at)
+            found, self._at = _DECODER.raw_decode(self._text, begin)
         except _WRONG as error:
             raise _told(error) from None
+        if self._at - begin > LONGEST_VALUE:
+            raise NotJsonError("a value that is too long")
         return found
 
     def end(self) -> None:

@@ -105,6 +105,20 @@ def test_numbers_may_be_texts_and_texts_numbers(door: Door) -> None:
     assert door.post(body).json() == {"success": True}
 
 
+def test_an_import_of_any_number_of_contacts_is_taken(door: Door) -> None:
+    list_id = door.create("News")
+    people = [{"id": n} for n in range(100_001)]
+    fields = {"action": "importContacts", "authToken": TOKEN}
+
+    told = door.post(
+        json.dumps(fields | {"data": {"listId": list_id, "contacts": people}}).encode()
+    )
+    wrong = door.post(json.dumps(fields | {"data": {"listId": "x", "contacts": people}}).encode())
+
+    assert told.json() == {"success": True}
+    assert error_of(wrong) == "unknown list"
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_another_method_is_405(door: Door, place: str) -> None:
     for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
@@ -212,6 +226,7 @@ def test_memory_stays_below_200_mb_whatever_is_sent(daemon: Daemon) -> None:
         {"id": n, "email": f"p{n}@example.com", "firstName": "Анна", "lastName": "Белова"}
         for n in range(100_000)
     ]
+    odd = {"id": 1, "email": "\U0001f600" * 9, "firstName": "\U0001f600" * 9, "x": "\U0001f600" * 9}
     list_id = daemon.create("News")
     data = {"listId": list_id, "contacts": people}
     long = {"action": "importContacts", "authToken": TOKEN, "data": data}
@@ -223,6 +238,7 @@ def test_memory_stays_below_200_mb_whatever_is_sent(daemon: Daemon) -> None:
         b"\xff" * MOST_BODY_BYTES,
         b'{"authToken":"' + "я".encode() * ((MOST_BODY_BYTES - 100) // 2) + b'"}',
         b" " * 50 * MB,
+        json.dumps({"data": {"contacts": [odd] * 98_000}}, ensure_ascii=False).encode(),
     ]
     statuses: set[int] = set()
     done = threading.Event()
@@ -233,11 +249,11 @@ def test_memory_stays_below_200_mb_whatever_is_sent(daemon: Daemon) -> None:
     def half_sent() -> None:
         head = b"POST /planfix/email HTTP/1.1\r\nHost: x\r\nContent-Length: 19000000\r\n\r\n"
         with ExitStack() as open_ones:
-            for _ in range(200):
+            for sent in [200_000] * 200 + [65_000] * 600:
                 sender = socket.create_connection(("127.0.0.1", daemon.port))
                 open_ones.enter_context(sender)
                 with suppress(ConnectionError):
-                    sender.sendall(head + b" " * 200_000)
+                    sender.sendall(head + b" " * sent)
             done.wait()
 
     others = threading.Thread(target=half_sent)

@@ -27,6 +27,7 @@ from syncd.wire.email_service import (
     open_envelope,
     read_reply,
     read_request,
+    slices,
 )
 
 TOKEN = "k3y-of-this-account"
@@ -157,6 +158,48 @@ def test_an_awkward_import_keeps_what_can_be_read() -> None:
         ),
         left_out=6,
     )
+
+
+@pytest.mark.parametrize("ahead", ["", "a", "я", "🙂a", "я" * 10_000, " " * 60_000])
+@pytest.mark.parametrize("count", [2000, 2500])
+def test_a_long_import_is_one_of_few_contacts_after_another(ahead: str, count: int) -> None:
+    contacts = [contact(n, f"p{n}@example.com", "Ёлка 🙂") for n in range(count)]
+    people = [
+        {"id": each.id, "email": each.person.address, "firstName": each.person.first}
+        for each in contacts
+    ]
+    data = {"more": ahead, "contacts": people, "listId": LIST}
+    fields = {"authToken": TOKEN, "action": "importContacts", "data": data}
+
+    for body in (json.dumps(fields), "\ufeff" + json.dumps(fields, ensure_ascii=False)):
+        envelope = open_envelope(body.encode())
+        for _ in range(2):  # a second time as the first
+            requests = [read_request(part) for part in slices(envelope)]
+            assert requests == [
+                ImportContacts(LIST, tuple(contacts[at : at + 1000]))
+                for at in range(0, count, 1000)
+            ]
+
+
+@pytest.mark.parametrize(
+    ("action", "request_"),
+    [("importContacts", ImportContacts(LIST, ())), ("createList", CreateList("News"))],
+)
+def test_a_long_request_without_contacts_to_import_is_one(action: str, request_: Request) -> None:
+    people = ["x" * 60_000] * 2 if action == "createList" else []
+    data = {"listName": "News", "contacts": people, "listId": LIST, "more": "x" * 60_000}
+    fields = {"authToken": TOKEN, "action": action, "data": data, "more": "x" * 60_000}
+
+    parts = list(slices(open_envelope(json.dumps(fields).encode())))
+
+    assert [read_request(part) for part in parts] == [request_]
+
+
+def test_a_value_that_is_too_long_is_so_wherever_it_stands() -> None:
+    for ahead in range(0, 60_000, 10_000):
+        fields = {"x": "x" * ahead, "y": "y" * 66_000, "z": "z" * 60_000}
+        with pytest.raises(MalformedError, match="too long"):
+            open_envelope(json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("old", [None, "", " a.belova@example.com "], ids=repr)
