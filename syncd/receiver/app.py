@@ -21,6 +21,7 @@ from syncd.wire.email_service import (
     CONTENT_TYPE,
     Accepted,
     Envelope,
+    ImportContacts,
     MalformedError,
     NotUnderstoodError,
     Refused,
@@ -66,6 +67,8 @@ def application(
     def from_planfix(envelope: Envelope, backends: tuple[str, ...]) -> Effect:
         backend = backends[0]
         request = read_request(envelope)
+        if isinstance(request, ImportContacts) and request.left_out:
+            log.warning("push.left_out", list=request.list_id, contacts=request.left_out)
         return pushed(request, backend, taken=taken.get(backend, ()), at=clock.now())
 
     def from_list(envelope: Envelope, backends: tuple[str, ...]) -> Effect:

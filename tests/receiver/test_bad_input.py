@@ -105,6 +105,23 @@ def test_numbers_may_be_texts_and_texts_numbers(door: Door) -> None:
     assert door.post(body).json() == {"success": True}
 
 
+@pytest.mark.parametrize("count", [10, 3000])
+def test_who_is_no_contact_is_passed_over_with_a_word(door: Door, count: int) -> None:
+    list_id = door.create("News")
+    people = [
+        {"id": n if n % 2 else "x", "email": f"p{n}@example.com", "more": "x" * 50}
+        for n in range(count)
+    ]
+    data = {"listId": list_id, "contacts": people}
+    fields = {"action": "importContacts", "authToken": TOKEN, "data": data}
+
+    with capture_logs() as logs:
+        assert door.post(json.dumps(fields).encode()).json() == {"success": True}
+
+    left_out = [told["contacts"] for told in logs if told["event"] == "push.left_out"]
+    assert sum(left_out) == count / 2
+
+
 def test_an_import_of_any_number_of_contacts_is_taken(door: Door) -> None:
     list_id = door.create("News")
     people = [{"id": n} for n in range(100_001)]
