@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final, NoReturn, Self
 
 import structlog
@@ -25,6 +26,7 @@ _MOST_WAITING: Final = 200  # of whom the server has read some 100 kB already
 _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender gets to our answer
 _FREE_GUESSES: Final = 3
 _LONGEST_PAUSE_S: Final = 8.0
+_MOST_PAUSES: Final = 100  # at a time: each is a connection that others can't have
 _SENDERS: Final = 1000
 _THIS_MACHINE: Final = {"127.0.0.1", "::1"}
 
@@ -195,13 +197,18 @@ class Guesses:
         self._now_s = now_s
         self._forget_s = forget_s
         self._senders: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._pauses = 0
 
     async def slow_down(self, scope: Scope, *, why: str) -> None:
         """Count a guess of whoever is calling, and wait as long as its answer has to."""
         times = self.count(scope, why=why)
-        if times > _FREE_GUESSES:
+        if times > _FREE_GUESSES and self._pauses < _MOST_PAUSES:
             pause_s = 0.25 * 2.0 ** min(times - _FREE_GUESSES, 10)
-            await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+            self._pauses += 1
+            try:
+                await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+            finally:
+                self._pauses -= 1
 
     def count(self, scope: Scope, *, why: str) -> int:
         """Count one of whoever is calling, and log some; return how many there were."""
@@ -222,5 +229,7 @@ def _sender(scope: Scope) -> str:
     if client in _THIS_MACHINE:
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
-                return str(value.decode("latin-1").rpartition(",")[2].strip())
+                told = value.decode("latin-1").rpartition(",")[2].strip()
+                with suppress(ValueError):  # anybody on this machine may say anything
+                    return str(ip_address(told.partition("%")[0]))
     return client

@@ -206,6 +206,25 @@ def test_wrong_tokens_are_slowed_down_and_right_ones_are_not(door: Door) -> None
     assert {guess.result().json()["error"] for guess in guesses} == {"authToken not accepted"}
 
 
+@pytest.mark.parametrize(
+    ("told", "sender"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("spoofed, 2001:DB8::1", "2001:db8::1"),
+        ("fe80::1%" + "a" * 5000, "fe80::1"),
+        ("a" * 5000, "127.0.0.1"),
+        ("192.0.2.7, somebody", "127.0.0.1"),
+    ],
+)
+def test_a_sender_is_an_address_and_nothing_else(door: Door, told: str, sender: str) -> None:
+    wrong = encode_request(CreateList("News"), "guess")
+
+    with capture_logs() as logs:
+        httpx.post(f"{door.url}/planfix/email", content=wrong, headers={"X-Forwarded-For": told})
+
+    assert [told["sender"] for told in logs if told["event"] == "push.refused"] == [sender]
+
+
 @pytest.mark.timeout(300)  # much to send, for a machine that is busy
 def test_500_connections_that_send_slowly_keep_nobody_from_being_served(daemon: Daemon) -> None:
     head = b"POST /planfix/email HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"

@@ -1,4 +1,4 @@
-"""The room that bodies share: who waits for it, and who gives way."""
+"""The room that bodies share, and the waiting for it; and pauses after wrong guesses."""
 
 import asyncio
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 from starlette.types import Message
 
-from syncd.receiver.limits import MOST_BODY_BYTES, Bodies, RefusedBodyError
+from syncd.receiver.limits import MOST_BODY_BYTES, Bodies, Guesses, RefusedBodyError
 
 PIECE = b" " * 100_000
 
@@ -151,3 +151,21 @@ def test_who_waited_long_enough_is_asked_to_come_again() -> None:
             await sender.end()
 
     asyncio.run(three())
+
+
+def test_pauses_use_up_no_connections() -> None:
+    scope = {"client": ("192.0.2.7", 1234), "headers": []}
+
+    async def many() -> int:
+        guesses = Guesses(lambda: 0.0)
+        paused = [
+            asyncio.create_task(guesses.slow_down(scope, why="wrong token")) for _ in range(103)
+        ]
+        await asyncio.sleep(0)
+        await guesses.slow_down(scope, why="wrong token")
+        still = [task for task in paused if not task.done()]
+        for task in still:
+            task.cancel()
+        return len(still)
+
+    assert asyncio.run(many()) == 100
