@@ -1,15 +1,16 @@
 """What a sender may cost us: bytes and guesses."""
 
 import asyncio
+from bisect import bisect, insort
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 import structlog
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 MOST_BODY_BYTES: Final = 20_000_000
 """The longest body that is taken in."""
@@ -20,7 +21,7 @@ SHORT_BODY_BYTES: Final = 65_536
 _ROOM_BYTES: Final = 2 * MOST_BODY_BYTES
 _FAIR_BYTES_A_SECOND: Final = 4_000_000  # the longest body is there in five seconds
 _SLOW_START_S: Final = 0.25
-_WAIT_S: Final = 20.0
+_WAIT_S: Final = 30.0
 _LOOK_AGAIN_S: Final = 0.25
 _MOST_WAITING: Final = 200  # of whom the server has read some 100 kB already
 _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender gets to our answer
@@ -44,8 +45,8 @@ class RefusedBodyError(Exception):
 class Bodies:
     """Room for the bodies of all senders together; one that is there in one piece needs none.
 
-    Who finds none left waits for it, without being read from, and those who have some but send
-    slowly give way. How long one may take in any case is the server's affair.
+    Who finds none left waits for it, without being read from, the shortest first; and those who
+    have some but send slowly give way. How long one may take in any case is the server's affair.
     """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -55,7 +56,7 @@ class Bodies:
         self._free_bytes = _ROOM_BYTES
         self._freed = asyncio.Event()
         self._sending: dict[Room, None] = {}  # the earliest first
-        self._waiting = 0
+        self._waiting: list[int] = []  # what each wants, the least first
 
     def room(self) -> "Room":
         """Return room for one body, as a context: free again at its end."""
@@ -68,13 +69,13 @@ class Bodies:
             RefusedBodyError: there was none for too long, or too many wait for it (503).
         """
         until_s = self.now_s() + _WAIT_S
-        while wanted_bytes > self._free_bytes:
+        while wanted_bytes > self._free_bytes or wanted_bytes > self._least_waiting():
             if slow := next((each for each in self._sending if each.is_slow()), None):
                 slow.give_way()
-            elif self._waiting == _MOST_WAITING or self.now_s() > until_s:
+            elif self.now_s() > until_s or self._many_go_before(wanted_bytes):
                 raise _no_room()
             else:
-                await self._wait()
+                await self._wait(wanted_bytes)
         self._free_bytes -= wanted_bytes
         self._sending[room] = None
 
@@ -89,14 +90,20 @@ class Bodies:
         self._freed.set()
         self._freed = asyncio.Event()
 
-    async def _wait(self) -> None:
-        self._waiting += 1
+    def _least_waiting(self) -> int:
+        return self._waiting[0] if self._waiting else MOST_BODY_BYTES
+
+    def _many_go_before(self, wanted_bytes: int) -> bool:
+        return bisect(self._waiting, wanted_bytes) >= _MOST_WAITING
+
+    async def _wait(self, wanted_bytes: int) -> None:
+        insort(self._waiting, wanted_bytes)
         try:
             with suppress(TimeoutError):  # by then somebody may have become slow
                 async with asyncio.timeout(_LOOK_AGAIN_S):
                     await self._freed.wait()
         finally:
-            self._waiting -= 1
+            self._waiting.remove(wanted_bytes)
 
 
 class Room:
@@ -104,6 +111,7 @@ class Room:
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
+        self._body = bytearray()
         self._taken_bytes = 0
         self._gave_way = False
 
@@ -121,22 +129,17 @@ class Room:
             RefusedBodyError: too long (413), broken off (400), or too much for now (503).
         """
         message = await receive()
-        if message["type"] == "http.request":
-            if not message.get("more_body"):
-                short: bytes = message.get("body", b"")
-                return short
-            await self._take(_told_bytes(scope), receive)
-        while message["type"] == "http.request":
-            self._body += message.get("body", b"")
-            if len(self._body) > self._taken_bytes:
-                await self._refuse_long(receive)
-            if not message.get("more_body"):
-                self._bodies.is_there(self)
-                return self._body
-            message = await receive()
-            if self._gave_way:
-                raise _no_room()
-        raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
+        if message["type"] == "http.request" and not message.get("more_body"):
+            short: bytes = message.get("body", b"")
+            return short
+        try:
+            await self._take(scope)
+            while self._keeps(message):
+                message = await receive()
+        except RefusedBodyError:
+            await _drop(message, receive)
+            raise
+        return self._body
 
     def is_slow(self) -> bool:
         """Whether so little came up to now that others go before."""
@@ -150,20 +153,27 @@ class Room:
         self._taken_bytes = 0
         self._gave_way = True
 
-    async def _take(self, told_bytes: int, receive: Receive) -> None:
+    async def _take(self, scope: Scope) -> None:
+        told_bytes = _told_bytes(scope)
         if told_bytes > MOST_BODY_BYTES:
-            await self._refuse_long(receive)
+            raise _too_long()
         await self._bodies.take(self, told_bytes)
-        self._taken_bytes = told_bytes
-        self._body = bytearray()
-        self._since_s = self._bodies.now_s()
+        self._taken_bytes, self._since_s = told_bytes, self._bodies.now_s()
 
-    async def _refuse_long(self, receive: Receive) -> NoReturn:
-        if self._taken_bytes:
+    def _keeps(self, message: Message) -> bool:
+        """Keep what came; return whether more will."""
+        if self._gave_way:
+            raise _no_room()
+        if message["type"] != "http.request":
+            raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
+        self._body += message.get("body", b"")
+        if len(self._body) > MOST_BODY_BYTES:
             self.give_way()
-        await _drop(receive)
-        words = f"a body of more than {MOST_BODY_BYTES} bytes"
-        raise RefusedBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+            raise _too_long()
+        if message.get("more_body"):
+            return True
+        self._bodies.is_there(self)
+        return False
 
 
 def _told_bytes(scope: Scope) -> int:
@@ -172,19 +182,22 @@ def _told_bytes(scope: Scope) -> int:
     return MOST_BODY_BYTES if told is None else int(told)
 
 
+def _too_long() -> RefusedBodyError:
+    words = f"a body of more than {MOST_BODY_BYTES} bytes"
+    return RefusedBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+
+
 def _no_room() -> RefusedBodyError:
     words = "too many long requests at once; try again"
     return RefusedBodyError(HTTPStatus.SERVICE_UNAVAILABLE, words)
 
 
-async def _drop(receive: Receive) -> None:
+async def _drop(message: Message, receive: Receive) -> None:
     """Read on for a while: who is still sending does not look for an answer."""
     dropped = 0
-    while dropped < _DROPPED_BYTES:
+    while message.get("more_body") and dropped < _DROPPED_BYTES:
         message = await receive()
         dropped += len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
 
 
 class Guesses:

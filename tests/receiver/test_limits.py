@@ -28,6 +28,10 @@ class Sender:
     def hang_up(self) -> None:
         self._pieces.put_nowait({"type": "http.disconnect"})
 
+    @property
+    def listened_to(self) -> bool:
+        return self._listened_to.is_set()
+
     async def has_room(self) -> None:
         """Wait until all was taken in that was sent."""
         await self._listened_to.wait()
@@ -64,6 +68,23 @@ def test_who_finds_no_room_waits_for_it() -> None:
     assert asyncio.run(three()) == [len(PIECE)] * 3
 
 
+def test_the_shortest_goes_first() -> None:
+    async def four() -> bool:
+        bodies = Bodies(lambda: 0.0)
+        there = [Sender(bodies), Sender(bodies)]
+        await asyncio.gather(*[each.has_room() for each in there])
+        long, short = Sender(bodies), Sender(bodies, 2 * len(PIECE))
+        await asyncio.sleep(0)
+        await there[0].end()
+        await short.has_room()
+        waits = not long.listened_to
+        for each in (short, there[1], long):
+            await each.end()
+        return waits
+
+    assert asyncio.run(four())
+
+
 @pytest.mark.parametrize("told_bytes", [MOST_BODY_BYTES, None])
 def test_who_stops_sending_gives_way(told_bytes: int | None) -> None:
     now_s = 0.0
@@ -80,7 +101,7 @@ def test_who_stops_sending_gives_way(told_bytes: int | None) -> None:
 
         with pytest.raises(RefusedBodyError, match="too many long requests"):
             await silent[0].end()
-        await silent[1].end()
+        await silent[1].end()  # there was room enough without it
         return read
 
     assert asyncio.run(three()) == len(PIECE)
@@ -145,7 +166,7 @@ def test_who_waited_long_enough_is_asked_to_come_again() -> None:
         now_s += 60
 
         with pytest.raises(RefusedBodyError, match="try again") as refused:
-            await third.read
+            await third.end()
         assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
         for sender in there:
             await sender.end()
