@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
+
+import structlog
 
 from syncd.app.apply import DAY, latches_of, stamp
 from syncd.app.confirm import confirm
@@ -13,19 +15,22 @@ from syncd.app.world import OpenLink
 from syncd.core.events import Event, What
 from syncd.core.journal import fingerprint, signature, subject
 from syncd.core.link import ACCOUNT, NewSubscribers, Vanished
-from syncd.core.pairs import Row, Standing
+from syncd.core.pairs import NewLatch, Row, Standing
 from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import End, Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
 from syncd.core.pushes import Reported
 from syncd.core.report import PlannedOperation
-from syncd.engine.consent import Latches, left_elsewhere, spread
+from syncd.engine.consent import Latches, left_elsewhere, met_elsewhere, spread
 from syncd.engine.guard import Tally, Verdict, judge
 from syncd.engine.merge import Policy
 from syncd.engine.reconcile import steps, strangers
+from syncd.engine.renames import LATCHED_GROUP
 from syncd.ports import ListId, SweepReport
 
 if TYPE_CHECKING:
     from syncd.store.draft import Draft
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -76,7 +81,8 @@ def plan_link(
         approved={ContactId(int(str(line[0]))) for line in approved if line[1] == Op.REMOVE},
         certified=sweep.certified,
     )
-    _spread_latches(open_link, standing)
+    _latch_met_elsewhere(open_link)
+    _spread_latches(open_link, standing, allowance=limit)
     planner = _Planner(open_link, policy, frozenset(approved), stopped=seen.empty)
     with store.journal.drafting(
         number, open_link.snapshot.id, run=open_link.run, at=stamp(), keep=not dry_run
@@ -139,7 +145,7 @@ class _Planner:
         self._now = stamp()
         self._looked_up = open_link.store.journal.looked_up(open_link.number, self._now)
         self._resting: set[ContactId] = set()  # in quarantine, or waiting for one who is
-        self._leaving: set[ContactId] = set()
+        self._settled: set[ContactId] = set()  # who leave, or wait with their exchange
         self._moves: list[Repoint | End] = []
         self._pairings: list[Pairing] = []
         self._held: list[Held] = []
@@ -175,8 +181,8 @@ class _Planner:
         """Yield what the engine says, then whom consent reaches from elsewhere."""
         backend, latches, policy = self._at.backend, self._latches, self._policy
         for step in steps(_usable(rows, backend.fault_of), latches, policy):
-            if isinstance(step, Operation) and step.op is Op.UNSUBSCRIBE:
-                self._leaving.add(step.contact)
+            if _settles_leaving(step):
+                self._settled.add(step.contact)
             if not self._stopped or (isinstance(step, Operation) and Loses.VANISHED in step.loses):
                 yield step
         if self._stopped:
@@ -185,11 +191,9 @@ class _Planner:
         yield from strangers(store.sightings.strangers(self._at.snapshot.id), latches, policy)
         newest = store.consent.newest(ACCOUNT)
         if newest > store.links.latch_met(number):
-            pushed = self._at.link.selection.is_pushed
-            latched = store.consent.latched(ACCOUNT, pushed=pushed)
-            everywhere = Latches(*latched, store.consent.hashed)
+            everywhere = _latches_everywhere(self._at)
             for leave in left_elsewhere(store.pairs.active(number), everywhere):
-                if leave.contact not in self._leaving:
+                if leave.contact not in self._settled:
                     yield leave
             self._plan.latch_met = newest
         yield from self._marks()
@@ -276,6 +280,12 @@ class _Planner:
         return plan
 
 
+def _settles_leaving(step: Step) -> TypeGuard[Operation | Held]:
+    if isinstance(step, Operation):
+        return step.op is Op.UNSUBSCRIBE
+    return isinstance(step, Held) and step.why == LATCHED_GROUP
+
+
 def _usable(rows: Iterator[Row], fault_of: Callable[[str], str]) -> Iterator[Row]:
     """Yield rows; those whose address this list's service doesn't take say so."""
     for row in rows:
@@ -283,14 +293,45 @@ def _usable(rows: Iterator[Row], fault_of: Callable[[str], str]) -> Iterator[Row
         yield row._replace(fault=fault) if fault else row
 
 
-def _spread_latches(open_link: OpenLink, standing: dict[ContactId, Standing]) -> None:
-    """Latch who follows from those that are latched, before anything is planned."""
-    while latches := latches_of(open_link):
-        at = stamp()
-        with open_link.store.journal.drafting(
+def _latches_everywhere(open_link: OpenLink) -> Latches:
+    consent, pushed = open_link.store.consent, open_link.link.selection.is_pushed
+    return Latches(*consent.latched(ACCOUNT, pushed=pushed), consent.hashed)
+
+
+def _latch_met_elsewhere(open_link: OpenLink) -> None:
+    """Latch the contacts of members whose addresses left another list, and with it all."""
+    store, number = open_link.store, open_link.number
+    if store.consent.newest(ACCOUNT) <= store.links.latch_met(number):
+        return
+    everywhere = _latches_everywhere(open_link)
+    met = met_elsewhere(store.pairs.active(number), everywhere)
+    store.consent.latch(open_link.consent_number, met, run=open_link.run, at=stamp())
+
+
+def _spread_latches(
+    open_link: OpenLink, standing: dict[ContactId, Standing], *, allowance: int
+) -> None:
+    """Latch who follows from those that are latched, before anything is planned.
+
+    A latch is for good, and a slip in Planfix may bring many contacts to the addresses of others:
+    where more members would follow than may be removed, none does, and all wait as they are.
+    """
+    store, latches, at = open_link.store, latches_of(open_link), stamp()
+    new: list[NewLatch] = []
+    while latches:
+        with store.journal.drafting(
             open_link.number, open_link.snapshot.id, run=open_link.run, at=at, keep=False
         ) as draft:
-            new = list(spread(draft.rows(standing), latches))
-        if not new:
-            return
-        open_link.store.consent.latch(open_link.consent_number, new, run=open_link.run, at=at)
+            more = list(spread(draft.rows(standing), latches))
+        if not more:
+            break
+        new += more
+        latches = latches.plus(more)
+    if not new:
+        return
+    followers = {latch.contact for latch in new}
+    members = sum(contact in followers for contact, _ in store.pairs.active(open_link.number))
+    if members > allowance:
+        log.warning("consent.waits", members=members, allowance=allowance)
+        return
+    store.consent.latch(open_link.consent_number, new, run=open_link.run, at=at)

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from syncd.core.address import AddressKey
 from syncd.core.pairs import NewLatch, Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import Loses, Op, Operation
+
+_MET: Final = "met at an address that unsubscribed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,16 @@ class Latches:
 
     def __bool__(self) -> bool:
         return bool(self.contacts or self.keys)
+
+    def plus(self, new: Iterable[NewLatch]) -> "Latches":
+        """Return these latches, and new ones."""
+        contacts, keys = set(self.contacts), set(self.keys)
+        for latch in new:
+            if latch.contact is not None:
+                contacts.add(latch.contact)
+            if latch.key is not None:
+                keys.add(self.hashed(latch.key))
+        return Latches(frozenset(contacts), frozenset(keys), self.hashed)
 
     def holds_key(self, key: AddressKey) -> bool:
         """Whether an address is latched."""
@@ -75,7 +88,7 @@ class _Spreading:
             met = todo.pop()
             if met.contact not in self._latches.contacts and met.contact not in self._contacts:
                 self._contacts.add(met.contact)
-                yield NewLatch("met at an address that unsubscribed", contact=met.contact)
+                yield NewLatch(_MET, contact=met.contact)
             for key in _addresses(met):
                 if key not in self._keys and not self._latches.holds_key(key):
                     self._keys.add(key)
@@ -115,6 +128,15 @@ def still_on(row: Row, latches: Latches, ended: Collection[ContactId] = ()) -> O
         return None
     why = "the contact has, or had, an address that unsubscribed"
     return Operation(Op.UNSUBSCRIBE, row.contact, member, why, loses=loses)
+
+
+def met_elsewhere(
+    active: Iterable[tuple[ContactId, Person]], everywhere: Latches
+) -> Iterator[NewLatch]:
+    """Yield the latches of contacts known on this list by an address that left another one."""
+    for contact, member in active:
+        if contact not in everywhere.contacts and everywhere.holds_key(member.key):
+            yield NewLatch(_MET, contact=contact)
 
 
 def left_elsewhere(

@@ -45,30 +45,57 @@ _WHY = {
 
 def steps(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:
     """Yield every step of a link: `reconcile`'s, and what takes latched members off the list."""
-    leaving: dict[ContactId, Operation] = {}
-    behind: list[Row] = []  # latched ones at an address that is another's until its pair ends
-    ended: set[ContactId] = set()
+    leavers = _Leavers(latches)
+    for step in reconcile(leavers.watched(rows), latches, policy):
+        if not (isinstance(step, End) and leavers.delay(step)):
+            yield step
+    yield from leavers.operations()
 
-    def noted() -> Iterator[Row]:
+
+class _Leavers:
+    """Whom a latch takes off the list, met as the rows go by.
+
+    `_behind` are latched ones at an address that another's pair has; `_gone` those whose pair
+    ends, or whose contact has no address any more.
+    """
+
+    def __init__(self, latches: Latches) -> None:
+        self._latches = latches
+        self._leaving: dict[ContactId, Operation] = {}
+        self._behind: list[Row] = []
+        self._gone: set[ContactId] = set()
+
+    def watched(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
-            leave = still_on(row, latches)
+            leave = still_on(row, self._latches)
             if leave is not None:
-                leaving[row.contact] = leave
-            elif row.holder is not None and latches.hold(row):
-                behind.append(row)
+                self._leaving[row.contact] = leave
+            elif row.holder is not None and self._latches.hold(row):
+                self._behind.append(row)
+            if _is_nowhere(row):
+                self._gone.add(row.contact)
             yield row
 
-    for step in reconcile(noted(), latches, policy):
-        if isinstance(step, End):
-            if step.contact in leaving:  # first it leaves
-                continue
-            ended.add(step.contact)
-        yield step
-    yield from leaving.values()
-    for row in behind:
-        leave = still_on(row, latches, ended)
-        if leave is not None:
-            yield leave
+    def delay(self, end: End) -> bool:
+        """Whether a pair must not end yet, since its member has to leave first."""
+        if end.contact in self._leaving:
+            return True
+        self._gone.add(end.contact)
+        return False
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield what takes them off, once all steps were seen."""
+        yield from self._leaving.values()
+        for row in self._behind:
+            leave = still_on(row, self._latches, self._gone)
+            if leave is not None:
+                yield leave
+
+
+def _is_nowhere(row: Row) -> bool:
+    """Whether somebody who left has no address in Planfix any more, or none that is one."""
+    left = row.pair is not None and row.pair.status is MemberStatus.UNSUBSCRIBED
+    return left and (not row.now.key or bool(row.fault))
 
 
 def reconcile(rows: Iterable[Row], latches: Latches, policy: Policy = TO_LIST) -> Iterator[Step]:

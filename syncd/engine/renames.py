@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.pairs import Row
@@ -30,7 +31,7 @@ from syncd.engine.sightings import held_as
 from syncd.engine.table import Action
 
 _WAITS = "the address belongs to another contact, which waits itself"
-_LATCHED_GROUP = "an address in this exchange of addresses has unsubscribed"
+LATCHED_GROUP: Final = "an address in this exchange of addresses has unsubscribed"
 _UNPROVED = "not read, and nothing proves it gone"
 _UNCERTIFIED = "nobody is removed before a reading is certified"
 _ADOPTED = "on the list already"
@@ -164,7 +165,7 @@ class _Exchange:
             seen |= group
             members = [self._by_contact[c] for c in sorted(group) if c in self._by_contact]
             if len(members) > 1 and any(m.latched for m in members):
-                held |= {m.row.contact: _LATCHED_GROUP for m in members if not _has_left(m)}
+                held |= {m.row.contact: LATCHED_GROUP for m in members if not _has_left(m)}
         return held
 
     # The steps.

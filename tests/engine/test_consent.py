@@ -1,5 +1,7 @@
 """Who is under a latch, and how latches travel on."""
 
+import pytest
+
 from syncd.core.pairs import NewLatch, Standing
 from syncd.core.people import MemberStatus
 from syncd.core.plan import End, Loses, Op, Operation, Suppressed
@@ -125,6 +127,23 @@ def test_who_moved_to_the_address_of_one_who_left_and_is_deleted_is_alone_there(
     assert isinstance(leave, Operation)
     assert (ended.contact, leave.contact) == (1, 2)
     assert (leave.op, leave.person.key) == (Op.UNSUBSCRIBE, B)
+
+
+def test_who_moved_to_the_address_of_one_who_left_and_moved_on_waits() -> None:
+    """They exchange addresses: both are told apart by a person alone."""
+    rows = [row(1, C, A, status=MemberStatus.UNSUBSCRIBED), row(2, A, B, holder=1)]
+
+    assert acts(steps(rows, latches(contacts=[1, 2], addresses=[A, B, C]))) == []
+
+
+@pytest.mark.parametrize("now", ["", "no address"])
+def test_who_moved_to_the_address_that_one_who_left_gave_up_is_alone_there(now: str) -> None:
+    rows = [row(1, now, A, status=MemberStatus.UNSUBSCRIBED), row(2, A, B, holder=1)]
+
+    found = acts(steps(rows, latches(contacts=[1, 2], addresses=[A, B])))
+
+    assert [step.op for step in found if isinstance(step, Operation)] == [Op.UNSUBSCRIBE]
+    assert found[0] == still_on(row(2, A, B), latches(addresses=[A]))
 
 
 def test_nobody_leaves_who_is_missing_unlatched_or_off_the_list_already() -> None:

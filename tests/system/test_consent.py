@@ -148,6 +148,77 @@ def test_an_unsubscribe_by_an_address_that_no_run_has_seen_yet_is_heeded(scene: 
     stays_away(scene)
 
 
+@pytest.mark.parametrize("scope", ["link", "account"])
+@pytest.mark.parametrize("slip", ["each the next one's", "everybody one"])
+def test_a_slip_in_a_column_latches_nobody_and_is_mended_by_mending_it(
+    make_scene: Callable[..., Scene], scope: str, slip: str
+) -> None:
+    """One address of the column had unsubscribed; a latch on all the others would stay."""
+    more = f'[links.consent]\nscope = "{scope}"\n'
+    field = 'field = 10124\nunsubscribed = "no"\nsubscribed = "yes"\n'
+    scene = make_scene(links=[link("customers", more=more + field), link("letters", more=more)])
+    anna = anna_left(scene, others=20)
+    addresses = [each.email for each in scene.planfix.contacts.values()]
+    scene.run()
+    before = scene.members(), scene.members("Letters")
+
+    for number, contact in enumerate(tuple(scene.planfix.contacts)):
+        slipped = addresses[max(number - 1, 0)] if slip.startswith("each") else ANNA
+        scene.planfix.edit(contact, email=slipped)
+    for _ in range(2):
+        scene.run()
+
+    assert (scene.members(), scene.members("Letters")) == before
+    marked = [c.id for c in scene.planfix.contacts.values() if c.custom.get(10124) == "no"]
+    assert marked == [anna]
+    for contact, address in zip(tuple(scene.planfix.contacts), addresses, strict=True):
+        scene.planfix.edit(contact, email=address)
+    report = scene.run()
+    assert [planned(each) for each in report.links] == [{}, {}]
+    assert [each.held for each in report.links] == [0, 0]
+
+
+@pytest.mark.parametrize("scope", ["link", "account"])
+def test_a_member_who_swaps_with_one_who_left_waits_on_the_list(
+    make_scene: Callable[..., Scene], scope: str
+) -> None:
+    scene = make_scene(links=[link("customers", more=f'[links.consent]\nscope = "{scope}"\n')])
+    anna = anna_left(scene)
+    boris = scene.planfix.add(name="Boris", email="boris@example.com")
+    scene.run()
+
+    scene.planfix.edit(anna, email="boris@example.com")
+    scene.planfix.edit(boris, email=ANNA)
+
+    stays_away(scene)
+    assert "boris@example.com" in scene.members()
+
+
+def test_whose_address_left_another_list_of_the_account_stays_out_at_the_next(
+    make_scene: Callable[..., Scene], planfix: SimulatedPlanfix
+) -> None:
+    """They are another contact there."""
+    account = '[links.consent]\nscope = "account"\n'
+    planfix.add_filter("1", "One")
+    planfix.add_filter("2", "Two")
+    scene = make_scene(
+        links=[link(f"list{n}", selection=f"filter:{n}", more=account) for n in (1, 2)]
+    )
+    for number in ("1", "2"):
+        planfix.put_in(planfix.add(name="Anna", email=ANNA), number)
+        planfix.put_in(planfix.add(name="Other", email=f"other{number}@example.com"), number)
+    scene.run()
+    scene.unsubscribe(ANNA, "list1")
+    scene.run()
+
+    scene.rebase("list2")
+    other_anna = max(c.id for c in planfix.contacts.values() if c.email == ANNA)
+    planfix.edit(other_anna, email=ELSEWHERE)
+    scene.run()
+
+    assert scene.members("List2").keys() == {"other2@example.com"}
+
+
 def test_a_slip_that_gives_everybody_an_address_that_left_takes_nobody_off(scene: Scene) -> None:
     anna_left(scene, others=20)
     for contact in scene.planfix.contacts:
