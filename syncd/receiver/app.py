@@ -126,14 +126,14 @@ class _Place:
             await self._guesses.slow_down(scope, why="wrong token")
         return _DONE if answer == Accepted() else _said(answer)
 
-    async def _carry_out(self, body: bytes | bytearray) -> Answer:
+    async def _carry_out(self, body: bytes | memoryview) -> Answer:
         """Do what a body asks for (MalformedError where it is none)."""
         if len(body) > SHORT_BODY_BYTES:  # which would keep the others waiting
             return await self._carry_out_long(body)
         effect = self._understand(open_envelope(body))
         return effect if isinstance(effect, Refused) else await self._intake.take(effect)
 
-    async def _carry_out_long(self, body: bytes | bytearray) -> Answer:
+    async def _carry_out_long(self, body: bytes | memoryview) -> Answer:
         async with self._bodies.one_at_a_time:
             envelope = await asyncio.to_thread(open_envelope, body)
         if not self._tokens.backends(envelope.token):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
+from mmap import mmap
 from typing import Final, Self
 
 import structlog
@@ -23,7 +24,7 @@ _FAIR_BYTES_A_SECOND: Final = 4_000_000  # the longest body is there in five sec
 _SLOW_START_S: Final = 0.25
 _WAIT_S: Final = 30.0
 _LOOK_AGAIN_S: Final = 0.25
-_MOST_WAITING: Final = 200  # of whom the server has read some 100 kB already
+_MOST_WAITING: Final = 50  # of whom the server has read some 200 kB already
 _DROPPED_BYTES: Final = 100_000_000  # read and thrown away, so that the sender gets to our answer
 _FREE_GUESSES: Final = 3
 _LONGEST_PAUSE_S: Final = 8.0
@@ -111,8 +112,7 @@ class Room:
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
-        self._body = bytearray()
-        self._taken_bytes = 0
+        self._taken_bytes = self._come_bytes = 0
         self._gave_way = False
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class Room:
         if self._taken_bytes:
             self.give_way()
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes | bytearray:
+    async def read(self, scope: Scope, receive: Receive) -> bytes | memoryview:
         """Read a body to its end.
 
         Raises:
@@ -139,16 +139,16 @@ class Room:
         except RefusedBodyError:
             await _drop(message, receive)
             raise
-        return self._body
+        return memoryview(self._body)[: self._come_bytes]
 
     def is_slow(self) -> bool:
         """Whether so little came up to now that others go before."""
         spent_s = self._bodies.now_s() - self._since_s
-        return spent_s > _SLOW_START_S and len(self._body) < spent_s * _FAIR_BYTES_A_SECOND
+        return spent_s > _SLOW_START_S and self._come_bytes < spent_s * _FAIR_BYTES_A_SECOND
 
     def give_way(self) -> None:
         """Let go of what came, and of the room for more."""
-        self._body = bytearray()
+        del self._body
         self._bodies.give_back(self, self._taken_bytes)
         self._taken_bytes = 0
         self._gave_way = True
@@ -159,6 +159,8 @@ class Room:
             raise _too_long()
         await self._bodies.take(self, told_bytes)
         self._taken_bytes, self._since_s = told_bytes, self._bodies.now_s()
+        # The system's own pages: a heap that grows and shrinks by megabytes gives few back.
+        self._body = mmap(-1, max(told_bytes, 1))
 
     def _keeps(self, message: Message) -> bool:
         """Keep what came; return whether more will."""
@@ -166,10 +168,12 @@ class Room:
             raise _no_room()
         if message["type"] != "http.request":
             raise RefusedBodyError(HTTPStatus.BAD_REQUEST, "the body broke off")
-        self._body += message.get("body", b"")
-        if len(self._body) > MOST_BODY_BYTES:
+        piece = message.get("body", b"")
+        self._come_bytes += len(piece)
+        if self._come_bytes > self._taken_bytes:
             self.give_way()
             raise _too_long()
+        self._body.write(piece)
         if message.get("more_body"):
             return True
         self._bodies.is_there(self)

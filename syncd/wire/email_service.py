@@ -145,7 +145,7 @@ def encode_request(request: Request, token: str) -> bytes:
     return _dump({"action": action, "authToken": token, "data": data})
 
 
-def open_envelope(body: bytes | bytearray) -> Envelope:
+def open_envelope(body: bytes | memoryview) -> Envelope:
     """Read as much of a request as is needed to check its token.
 
     Raises:
@@ -154,7 +154,7 @@ def open_envelope(body: bytes | bytearray) -> Envelope:
             after the token was checked.
     """
     try:
-        fields = read_whole(body) if len(body) <= LONGEST_VALUE else _open(body)
+        fields = read_whole(bytes(body)) if len(body) <= LONGEST_VALUE else _open(body)
     except NotJsonError as error:
         raise MalformedError(f"not a JSON object as expected: {error}") from None
     if not isinstance(fields, dict):
@@ -292,7 +292,7 @@ def _load(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _open(body: bytes | bytearray) -> dict[str, Any]:
+def _open(body: bytes | memoryview) -> dict[str, Any]:
     """Keep of a long request what the protocol knows."""
     reader = JsonReader(body)
     fields: dict[str, Any] = {}
@@ -307,7 +307,7 @@ def _open(body: bytes | bytearray) -> dict[str, Any]:
     return fields
 
 
-def _open_data(reader: JsonReader, body: bytes | bytearray) -> dict[str, Any]:
+def _open_data(reader: JsonReader, body: bytes | memoryview) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name in reader.members():
         if name == "contacts" and reader.peek() == "[":
@@ -328,7 +328,7 @@ def _slice(envelope: Envelope, contacts: Iterator[dict[str, Any] | None]) -> Env
 class _Contacts:
     """The contacts of a long import, read anew each time that somebody goes through them."""
 
-    def __init__(self, body: bytes | bytearray, at: int) -> None:
+    def __init__(self, body: bytes | memoryview, at: int) -> None:
         self._body = body
         self._at = at
 

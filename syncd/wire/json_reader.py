@@ -25,7 +25,7 @@ class NotJsonError(ValueError):
     """The bytes are no JSON, or hold a value longer than any that is expected."""
 
 
-def read_whole(body: bytes | bytearray) -> Any:
+def read_whole(body: bytes) -> Any:
     """Return the value of a JSON text that is short.
 
     Raises:
@@ -44,9 +44,9 @@ class JsonReader:
         NotJsonError: by each method, where the text is wrong; its words quote nothing.
     """
 
-    def __init__(self, body: bytes | bytearray, at: int = 0) -> None:
+    def __init__(self, body: bytes | memoryview, at: int = 0) -> None:
         self._body = body
-        self._read = at or (3 if body.startswith(codecs.BOM_UTF8) else 0)
+        self._read = at or (3 if body[:3] == codecs.BOM_UTF8 else 0)
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
@@ -128,7 +128,7 @@ class JsonReader:
         """Decode some more; False where there is no more."""
         if self._read >= len(self._body):
             return False
-        chunk = self._body[self._read : self._read + _CHUNK_BYTES]
+        chunk = bytes(self._body[self._read : self._read + _CHUNK_BYTES])
         self._read += len(chunk)
         try:
             more = self._utf8.decode(chunk, final=self._read >= len(self._body))
