@@ -77,6 +77,7 @@ def release(world: World, address: str, *, links: Sequence[str], reason: str) ->
     """
     store, key, run, at = world.store, key_asked_for(address), new_run_id(), stamp()
     lifted = 0
+    addresses, people = {key}, set[ContactId]()
     with store.lock():
         for link in world.chosen(links):
             number = store.links.number(link.name)
@@ -90,6 +91,10 @@ def release(world: World, address: str, *, links: Sequence[str], reason: str) ->
             lifted += store.consent.release(
                 number, sorted(keys), sorted(contacts), run=run, at=at, reason=reason
             )
+            addresses |= keys
+            people |= contacts
+        if not links:  # of the account's latches nothing is left, for lists to come either
+            lifted = max(lifted, store.consent.release_everywhere(addresses, people))
     if not lifted:
         raise UsageError(
             "Nobody with that address is latched there.", hint="See: syncd history EMAIL"

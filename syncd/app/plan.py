@@ -1,7 +1,7 @@
 """One link's plan: compare, judge, write down. A dry run is this and no more."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -14,7 +14,7 @@ from syncd.app.releases import heed_field
 from syncd.app.world import OpenLink
 from syncd.core.events import Event, What
 from syncd.core.journal import fingerprint, signature, subject
-from syncd.core.link import ACCOUNT, NewSubscribers, Vanished
+from syncd.core.link import ACCOUNT, LinkNumber, NewSubscribers, Vanished
 from syncd.core.pairs import NewLatch, Row, Standing
 from syncd.core.people import ContactId, MemberStatus
 from syncd.core.plan import End, Held, Loses, Op, Operation, Pairing, Repoint, Step, Suppressed
@@ -191,7 +191,7 @@ class _Planner:
         yield from strangers(store.sightings.strangers(self._at.snapshot.id), latches, policy)
         newest = store.consent.newest(ACCOUNT)
         if newest > store.links.latch_met(number):
-            everywhere = _latches_everywhere(self._at)
+            everywhere = _latches_everywhere(self._at, number)
             for leave in left_elsewhere(store.pairs.active(number), everywhere):
                 if leave.contact not in self._settled:
                     yield leave
@@ -204,13 +204,12 @@ class _Planner:
         if consent.field is None or self._policy.first_run:
             return
         unmarked = self._at.store.consent.unmarked(
-            self._at.number,
+            self._at.sharing,
             self._at.snapshot.id,
             field=consent.field,
             unsubscribed=consent.unsubscribed,
         )
-        for contact, person in unmarked:
-            left = contact in self._latches.contacts
+        for contact, person, left in unmarked:
             why = "unsubscribed" if left else "subscribed again"
             yield Operation(Op.CONSENT, contact, person, why)
 
@@ -293,9 +292,9 @@ def _usable(rows: Iterator[Row], fault_of: Callable[[str], str]) -> Iterator[Row
         yield row._replace(fault=fault) if fault else row
 
 
-def _latches_everywhere(open_link: OpenLink) -> Latches:
+def _latches_everywhere(open_link: OpenLink, link: LinkNumber) -> Latches:
     consent, pushed = open_link.store.consent, open_link.link.selection.is_pushed
-    return Latches(*consent.latched(ACCOUNT, pushed=pushed), consent.hashed)
+    return Latches(*consent.latched_everywhere(link, pushed=pushed), consent.hashed)
 
 
 def _latch_met_elsewhere(open_link: OpenLink) -> None:
@@ -303,9 +302,10 @@ def _latch_met_elsewhere(open_link: OpenLink) -> None:
     store, number = open_link.store, open_link.number
     if store.consent.newest(ACCOUNT) <= store.links.latch_met(number):
         return
-    everywhere = _latches_everywhere(open_link)
-    met = met_elsewhere(store.pairs.active(number), everywhere)
-    store.consent.latch(open_link.consent_number, met, run=open_link.run, at=stamp())
+    for latched_in in _reaches(open_link):
+        everywhere = _latches_everywhere(open_link, latched_in)
+        met = met_elsewhere(store.pairs.active(number), everywhere)
+        store.consent.latch(latched_in, met, run=open_link.run, at=stamp())
 
 
 def _spread_latches(
@@ -316,22 +316,43 @@ def _spread_latches(
     A latch is for good, and a slip in Planfix may bring many contacts to the addresses of others:
     where more members would follow than may be removed, none does, and all wait as they are.
     """
-    store, latches, at = open_link.store, latches_of(open_link), stamp()
+    consent, pushed = open_link.store.consent, open_link.link.selection.is_pushed
+    spread_before = None
+    for latched_in in _reaches(open_link):
+        latches = Latches(*consent.latched(latched_in, pushed=pushed), consent.hashed)
+        if latches == spread_before:
+            continue
+        new = _followers(open_link, standing, latches)
+        contacts = {latch.contact for latch in new}
+        active = open_link.store.pairs.active(open_link.number) if new else ()
+        members = sum(contact in contacts for contact, _ in active)
+        if members > allowance:
+            log.warning("consent.waits", members=members, allowance=allowance)
+            return
+        if new:
+            consent.latch(latched_in, new, run=open_link.run, at=stamp())
+        spread_before = latches.plus(new)
+
+
+def _reaches(open_link: OpenLink) -> Iterable[LinkNumber]:
+    """Return what the latches of a link are for: the account, and the link.
+
+    What follows from one that ended for another link is no business of that one.
+    """
+    return dict.fromkeys((open_link.consent_number, open_link.number))
+
+
+def _followers(
+    open_link: OpenLink, standing: dict[ContactId, Standing], latches: Latches
+) -> list[NewLatch]:
     new: list[NewLatch] = []
     while latches:
-        with store.journal.drafting(
-            open_link.number, open_link.snapshot.id, run=open_link.run, at=at, keep=False
+        with open_link.store.journal.drafting(
+            open_link.number, open_link.snapshot.id, run=open_link.run, at=stamp(), keep=False
         ) as draft:
             more = list(spread(draft.rows(standing), latches))
         if not more:
             break
         new += more
         latches = latches.plus(more)
-    if not new:
-        return
-    followers = {latch.contact for latch in new}
-    members = sum(contact in followers for contact, _ in store.pairs.active(open_link.number))
-    if members > allowance:
-        log.warning("consent.waits", members=members, allowance=allowance)
-        return
-    store.consent.latch(open_link.consent_number, new, run=open_link.run, at=at)
+    return new

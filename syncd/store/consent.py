@@ -1,6 +1,7 @@
 """Latches: who must not be subscribed by us; and the key they are hashed with."""
 
 import hashlib
+import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -50,9 +51,25 @@ class ConsentStore:
         A link whose contacts are pushed may number them in a way of its own: there the account's
         latches hold by address alone.
         """
+        own = self._database.rows(
+            "SELECT contact, key_hash FROM latch WHERE link = ? AND link <> ?", (link, ACCOUNT)
+        )
+        contacts, keys = self.latched_everywhere(link, pushed=pushed)
+        return (
+            contacts.union(ContactId(contact) for contact, _ in own if contact is not None),
+            keys.union(key_hash for _, key_hash in own if key_hash is not None),
+        )
+
+    def latched_everywhere(
+        self, link: LinkNumber, *, pushed: bool = False
+    ) -> tuple[frozenset[ContactId], frozenset[bytes]]:
+        """Return the same of the account's latches alone, but those that ended for this link.
+
+        For the account itself, those that ended for none.
+        """
         rows = self._database.rows(
-            "SELECT contact, key_hash FROM latch WHERE (link = ?1 AND link <> ?2)"
-            " OR (link = ?2 AND (contact IS NULL OR NOT ?3))",
+            "SELECT contact, key_hash FROM latch WHERE link = ?2 AND (contact IS NULL OR NOT ?3)"
+            " AND id NOT IN (SELECT latch FROM lifted WHERE ?1 IN (link, ?2))",
             (link, ACCOUNT, pushed),
         )
         return (
@@ -170,7 +187,7 @@ class ConsentStore:
         since: str = "",
         what: What = What.RELEASED,
     ) -> int:
-        """End the latches of a person, as somebody's word; return how many that were.
+        """End the latches of a person for a link, as somebody's word; return how many that were.
 
         Their ended pairs are forgotten, so that they may be subscribed again, and what the list
         says of an unsubscribe that we know of, or of one before `since` (now, if not given),
@@ -202,6 +219,14 @@ class ConsentStore:
             events.tell(raw, link, told, run=run, at=at)
         return ended
 
+    def release_everywhere(self, keys: Iterable[AddressKey], contacts: Iterable[ContactId]) -> int:
+        """End what latches the account has of a person; return how many that were."""
+        hashed = self.hashed
+        lifted = [NewLatch("", key=key) for key in keys]
+        lifted += [NewLatch("", contact=contact) for contact in contacts]
+        with self._database.transaction() as raw:
+            return _lift(raw, ACCOUNT, lifted, hashed)
+
     def doubt_release(self, link: LinkNumber, keys: Iterable[AddressKey]) -> None:
         """Remember that nobody knows whether released people were subscribed again."""
         hashed = self.hashed
@@ -215,17 +240,19 @@ class ConsentStore:
     # The consent field in Planfix.
 
     def unmarked(
-        self, link: LinkNumber, selection: int, *, field: int, unsubscribed: str
-    ) -> list[tuple[ContactId, Person]]:
-        """Return the contacts whose field doesn't say yet what we know of their consent.
+        self, links: Sequence[LinkNumber], selection: int, *, field: int, unsubscribed: str
+    ) -> list[tuple[ContactId, Person, bool]]:
+        """Return the contacts whose field doesn't say yet what we know, and whether they left.
 
         That is whoever is latched and not marked so, and whoever is marked and latched no
-        longer; of those who are in the selection.
+        longer; of those who are in the selection. A field speaks for all `links` that have it:
+        who is back on one of them is back.
         """
-        rows = self._database.rows(_UNMARKED, (selection, link, ACCOUNT, field, unsubscribed))
+        numbers = json.dumps(links)
+        rows = self._database.rows(_UNMARKED, (selection, numbers, ACCOUNT, field, unsubscribed))
         return [
-            (ContactId(contact), Person(address, key, first, last))
-            for contact, address, key, first, last in rows
+            (ContactId(contact), Person(address, key, first, last), bool(left))
+            for contact, address, key, first, last, left in rows
         ]
 
     def mark(self, contact: ContactId, *, field: int, value: str, at: str) -> None:
@@ -256,12 +283,16 @@ class ConsentStore:
 
 
 _UNMARKED: Final = """
-SELECT c.id, c.address, c.key, c.first, c.last FROM contact c
+WITH latched AS MATERIALIZED (
+    SELECT latch.contact FROM json_each(?2) here JOIN latch ON latch.link IN (here.value, ?3)
+     WHERE latch.contact IS NOT NULL AND NOT EXISTS
+           (SELECT 1 FROM lifted WHERE lifted.latch = latch.id AND lifted.link = here.value)
+     GROUP BY latch.contact HAVING COUNT(DISTINCT here.value) = json_array_length(?2))
+SELECT c.id, c.address, c.key, c.first, c.last, c.id IN latched FROM contact c
   LEFT JOIN consent_mark m ON m.contact = c.id AND m.field = ?4
  WHERE c.selection = ?1 AND c.page IS NOT NULL
-   AND (c.id IN (SELECT contact FROM latch WHERE link IN (?2, ?3) AND contact IS NOT NULL))
-       <> (m.value IS ?5)
-   AND c.id IN (SELECT contact FROM latch WHERE link IN (?2, ?3) AND contact IS NOT NULL
+   AND (c.id IN latched) <> (m.value IS ?5)
+   AND c.id IN (SELECT contact FROM latched
                 UNION SELECT contact FROM consent_mark WHERE field = ?4)
  ORDER BY c.id
 """
@@ -278,23 +309,42 @@ def latch(
     raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
     hashed: Callable[[AddressKey], bytes], *, run: str, at: str,
 ) -> int:  # fmt: skip
-    """Set latches; those there are get the newer cause. Return how many are new."""
+    """Set latches; those there are get the newer cause. Return how many are new.
+
+    One of the account's that ended for some links holds for all of them again, and is new.
+    """
     new = 0
     for latch in latches:
         key_hash = None if latch.key is None else hashed(latch.key)
-        values = (latch.why, run, at, link, latch.contact, key_hash)
+        whose = (link, latch.contact, key_hash)
         if not raw.execute(
             "UPDATE latch SET why = ?, run = ?, at = ?"
-            " WHERE link = ? AND contact IS ? AND key_hash IS ?",
-            values,
+            " WHERE link = ? AND contact IS ? AND key_hash IS ?"
+            " AND id NOT IN (SELECT latch FROM lifted)",
+            (latch.why, run, at, *whose),
         ).rowcount:
-            raw.execute(
+            number = raw.execute(
                 "INSERT INTO latch (why, run, at, link, contact, key_hash)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                values,
+                (latch.why, run, at, *whose),
+            ).lastrowid
+            raw.execute(  # after that, or the new one might get its number
+                "DELETE FROM latch WHERE link = ? AND contact IS ? AND key_hash IS ? AND id <> ?",
+                (*whose, number),
             )
             new += 1
     return new
+
+
+def is_latched(raw: sqlite3.Connection, link: LinkNumber, key_hash: bytes) -> bool:
+    """Say whether an address is latched for a link."""
+    return bool(
+        raw.execute(
+            "SELECT 1 FROM latch WHERE key_hash = ?2 AND link IN (?1, ?3)"
+            " AND id NOT IN (SELECT latch FROM lifted WHERE link = ?1) LIMIT 1",
+            (link, key_hash, ACCOUNT),
+        ).fetchone()
+    )
 
 
 def _outdo(raw: sqlite3.Connection, latched_in: LinkNumber, latches: Iterable[NewLatch]) -> None:
@@ -311,22 +361,29 @@ def _lift(
     raw: sqlite3.Connection, link: LinkNumber, latches: Iterable[NewLatch],
     hashed: Callable[[AddressKey], bytes], *, until: str = "",
 ) -> int:  # fmt: skip
-    """End latches, but those that were set at `until` or later, where that is given."""
-    ended = 0
+    """End latches for a link, but those that were set at `until` or later, where that is given.
+
+    The account's hold on for every other link.
+    """
+    ended = ended_here = 0
     for latch in latches:
-        if latch.key is not None:
+        for column, value in (
+            ("contact", latch.contact),
+            ("key_hash", None if latch.key is None else hashed(latch.key)),
+        ):
             ended += raw.execute(
-                "DELETE FROM latch WHERE link IN (?, ?) AND key_hash = ? AND (at < ? OR ? = '')",
-                (link, ACCOUNT, hashed(latch.key), until, until),
+                f"DELETE FROM latch WHERE link = ? AND {column} = ? AND (at < ? OR ? = '')",
+                (link, value, until, until),
             ).rowcount
-        if latch.contact is not None:
-            ended += raw.execute(
-                "DELETE FROM latch WHERE link IN (?, ?) AND contact = ? AND (at < ? OR ? = '')",
-                (link, ACCOUNT, latch.contact, until, until),
+            ended_here += raw.execute(
+                "INSERT INTO lifted (latch, link) SELECT id, ? FROM latch"
+                f" WHERE link = ? AND {column} = ? AND (at < ? OR ? = '')"
+                " ON CONFLICT (latch, link) DO NOTHING",
+                (link, ACCOUNT, value, until, until),
             ).rowcount
     if ended:  # the numbers of latches that ended may be given again
         raw.execute("UPDATE link SET latch_met = 0")
-    return ended
+    return ended + ended_here
 
 
 def leave(

@@ -210,6 +210,13 @@ UPDATE link_run SET judged = outcome <> 'failed' OR findings <> '[]'
 CREATE TABLE streak (link VARCHAR NOT NULL, outcome VARCHAR NOT NULL, runs INTEGER NOT NULL, told
     BOOLEAN NOT NULL, PRIMARY KEY (link)) WITHOUT ROWID
 """,
+    # 17: for which links a latch of the account ended.
+    """
+CREATE TABLE lifted (latch INTEGER NOT NULL, link INTEGER NOT NULL, PRIMARY KEY (latch, link))
+    WITHOUT ROWID;
+CREATE TRIGGER latch_ended AFTER DELETE ON latch
+    BEGIN DELETE FROM lifted WHERE latch = OLD.id; END
+""",
 )
 
 

@@ -39,7 +39,10 @@ _LAST_END: Final = (
     "SELECT MAX(finished) FROM (SELECT finished FROM run WHERE dry_run = 0 AND finished IS NOT NULL"
     f" ORDER BY id DESC LIMIT {RUNS_SHOWN})"
 )
-_LATCHED: Final = "SELECT COUNT(contact), COUNT(key_hash) FROM latch WHERE link IN (?, ?)"
+_LATCHED: Final = (
+    "SELECT COUNT(contact), COUNT(key_hash) FROM latch WHERE link IN (?1, ?2)"
+    " AND id NOT IN (SELECT latch FROM lifted WHERE ?1 IN (link, ?2))"
+)
 _WITHHELD: Final = (
     "SELECT op, COUNT(*) FROM operation WHERE link = ? AND state = 'withheld' AND run = ?"
     " GROUP BY op"

@@ -32,7 +32,9 @@ SELECT s.id FROM pushed_list p LEFT JOIN selection s ON s.account = ? AND s.targ
 _MAKE_SELECTION: Final = "INSERT INTO selection (account, target) VALUES (?, ?) RETURNING id"
 
 _LATCHED: Final = """
-SELECT 1 FROM latch WHERE key_hash = ? AND link IN (?, (SELECT link.id FROM link WHERE name = ?))
+SELECT 1 FROM latch LEFT JOIN link ON link.name = ?3
+ WHERE latch.key_hash = ?1 AND latch.link IN (?2, link.id)
+   AND NOT EXISTS (SELECT 1 FROM lifted WHERE lifted.latch = latch.id AND lifted.link = link.id)
 """
 
 _TAKE_OUT: Final = """

@@ -26,8 +26,6 @@ LEFT: Final = "the list says that they unsubscribed"
 
 MOVED: Final = "the list says that somebody who unsubscribed has this address now"
 
-_LATCHED: Final = "SELECT 1 FROM latch WHERE link IN (?, ?) AND key_hash = ?"
-
 ECHO: Final = timedelta(minutes=5)
 """So long after a write of ours a service may still tell us of it."""
 
@@ -204,7 +202,7 @@ class ReportBatch:
         The new address is latched of one who had left.
         """
         self._report(link, person, MemberStatus.ACTIVE, at=at, old_key=old_key)
-        if old_key and self._found(_LATCHED, link, latched_in, self._hashed(old_key)):
+        if old_key and consent.is_latched(self._raw, link, self._hashed(old_key)):
             latch = NewLatch(MOVED, key=person.key)
             consent.leave(
                 self._raw, link, latched_in, [latch], self._hashed, run=RUN, at=_stamp(at)

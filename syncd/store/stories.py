@@ -1,14 +1,24 @@
 """What is remembered of one person, whichever of their addresses is asked for."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.events import Seen, What
 from syncd.core.journal import State, Story
+from syncd.core.link import ACCOUNT
 from syncd.core.people import ContactId
 from syncd.store.database import Database
 from syncd.store.operations import READ, entry_of
+
+_LIFTED_SOMEWHERE: Final = "EXISTS (SELECT 1 FROM lifted WHERE lifted.latch = latch.id)"
+
+# A latch is a link's own, or the account's; one of those that ended for a link is named link by
+# link, where it holds on.
+_HELD_BY_NAME: Final = f"""
+link.id = latch.link OR (latch.link = {ACCOUNT} AND {_LIFTED_SOMEWHERE} AND NOT EXISTS
+    (SELECT 1 FROM lifted WHERE lifted.latch = latch.id AND lifted.link = link.id))
+"""
 
 
 class Traces(NamedTuple):
@@ -90,9 +100,10 @@ class Stories:
         """Return the latches that keep a person out."""
         hashes = [hashed(key) for key in traces.keys]
         rows = self._database.rows(
-            "SELECT at, run, (SELECT name FROM link WHERE id = latch.link), why, contact FROM latch"
-            f" WHERE key_hash IN ({_marks(hashes)}) OR contact IN ({_marks(traces.contacts)})"
-            " ORDER BY id",
+            "SELECT latch.at, latch.run, link.name, latch.why, latch.contact FROM latch LEFT JOIN"
+            f" link ON {_HELD_BY_NAME} WHERE (latch.key_hash IN ({_marks(hashes)})"
+            f" OR latch.contact IN ({_marks(traces.contacts)}))"
+            f" AND (link.name IS NOT NULL OR NOT {_LIFTED_SOMEWHERE}) ORDER BY latch.id, link.id",
             (*hashes, *traces.contacts),
         )
         return [Latched(at, run, link or "", why, contact) for at, run, link, why, contact in rows]

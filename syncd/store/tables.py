@@ -121,6 +121,15 @@ class LatchRow(SQLModel, table=True):
     at: str
 
 
+class LiftedRow(SQLModel, table=True):
+    """A latch of the account that ended for one link: it goes when the latch goes."""
+
+    __tablename__ = "lifted"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    latch: int = Field(primary_key=True)
+    link: int = Field(primary_key=True)
+
+
 class OperationRow(SQLModel, table=True):
     """Journal and audit in one: an operation on its way, and afterwards its story."""
 

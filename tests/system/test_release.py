@@ -6,7 +6,7 @@ import pytest
 
 from syncd.app import decisions
 from syncd.app.history import history
-from syncd.core.people import ContactId
+from syncd.core.people import ContactId, Person
 from syncd.errors import BusyError
 from syncd.simulator.planfix import SimulatedPlanfix
 from tests.scene import Scene, applied, link, planned
@@ -77,6 +77,56 @@ def test_in_an_account_a_release_is_for_every_list(make_scene: MAKE) -> None:
     assert out == [False, False]
     assert on_lists(scene) == [True, True]
     assert [planned(one) for one in scene.run().links] == [{}, {}]
+
+
+@pytest.mark.parametrize("by_herself", [False, True])
+def test_in_an_account_who_is_back_on_one_list_stays_out_of_the_others(
+    make_scene: MAKE, planfix: SimulatedPlanfix, anna: ContactId, by_herself: bool
+) -> None:
+    scene = two_links(make_scene, ACCOUNT)
+    leave(scene, "1")
+    scene.run()
+    if by_herself:
+        with scene.embedded() as own:
+            own.join("2", Person.of(ANNA, "Anna", ""))
+    else:
+        assert scene.syncd("release", ANNA, "--link", "letters", *REASON).returncode == 0
+    scene.run()
+    assert on_lists(scene) == [False, True]
+    with scene.world() as world:
+        kept_off = [
+            told.link for told in history(world, ANNA) if "not subscribed again" in told.what
+        ]
+
+    scene.rebase("customers")
+    scene.run()
+    planfix.edit(anna, email="anna.new@example.com")
+    scene.run()
+    planfix.edit(anna, email=ANNA)
+    scene.run()
+
+    assert "every link" not in kept_off
+    assert on_lists(scene) == [False, True]
+    assert [planned(one) for one in scene.run().links] == [{}, {}]
+
+
+@pytest.mark.usefixtures("anna")
+def test_in_an_account_who_leaves_again_leaves_every_list_again(make_scene: MAKE) -> None:
+    scene = two_links(make_scene, ACCOUNT)
+    leave(scene, "1")
+    scene.run()
+    scene.syncd("release", ANNA, "--link", "letters", *REASON)
+    scene.run()
+    assert on_lists(scene) == [False, True]
+    scene.syncd("release", ANNA, "--link", "customers", *REASON)
+    scene.run()
+    assert on_lists(scene) == [True, True]
+
+    leave(scene, "2")
+    scene.run()
+    scene.run()
+
+    assert on_lists(scene) == [False, False]
 
 
 def test_who_moved_after_leaving_is_released_by_the_present_address(
