@@ -11,6 +11,7 @@ import structlog
 
 from syncd import clock
 from syncd.app.world import OpenLink
+from syncd.core.address import AddressKey
 from syncd.core.events import Learned
 from syncd.core.journal import Ended, Entry, State
 from syncd.core.link import IMPORT_BATCH, SMALL_CHANGE
@@ -40,6 +41,7 @@ class Applied:
     failed: int = 0
     waiting: Counter[Op] = field(default_factory=Counter)  # for somebody else, or a cause to end
     unwanted: Counter[Op] = field(default_factory=Counter)  # who unsubscribed meanwhile
+    unmet: set[AddressKey] = field(default_factory=set)  # who should leave, and is not there
     stopped: bool = False
     freed: set[ContactId] = field(default_factory=set)
 
@@ -160,6 +162,11 @@ class Applier:
             return
         self._journal.send(ready, at=stamp())
         results = call(self._at, self._list_id, [entry.operation for entry in ready], again=again)
+        self.applied.unmet |= {
+            entry.operation.person.key
+            for entry, result in zip(ready, results, strict=True)
+            if entry.operation.op is Op.UNSUBSCRIBE and result.result is Result.ABSENT
+        }
         self._record(ready, results)
 
     def _admit(self, entries: Sequence[Entry], *, again: bool) -> list[Entry]:
@@ -220,7 +227,7 @@ class Applier:
         latches: list[NewLatch] = []
         for entry, result in zip(entries, results, strict=True):
             op = entry.operation
-            state, status = _ended(op, result)
+            state, status = _ended(op, result, readable=self._at.backend.capabilities.can_read)
             if result.result is Result.REFUSED:
                 why = "the list says that they unsubscribed"
                 latches += [NewLatch(why, key=key) for key in (op.person.key, op.old_key) if key]
@@ -272,11 +279,14 @@ def _batches(entries: Sequence[Entry], capabilities: Capabilities) -> Iterator[l
         yield batch
 
 
-def _ended(operation: Operation, result: ItemResult) -> tuple[State, MemberStatus]:
+def _ended(
+    operation: Operation, result: ItemResult, *, readable: bool
+) -> tuple[State, MemberStatus]:
     """Return where an operation stands after its call, and what it shows of the member.
 
     A refused rename doesn't show which of the two addresses left or bounces, so the member
-    counts as before until the list is read again.
+    counts as before until the list is read again. So does one who should leave and is not at
+    that address: they may have moved to another.
     """
     renames = operation.op is Op.RENAME
     match result.result:
@@ -286,7 +296,11 @@ def _ended(operation: Operation, result: ItemResult) -> tuple[State, MemberStatu
             return State.REFUSED, MemberStatus.BLOCKED
         case Result.ABSENT if operation.op in {Op.RENAME, Op.UPDATE}:
             return State.FAILED, MemberStatus.ACTIVE
-    return (State.DONE if result.ok else State.FAILED), MemberStatus.ACTIVE
+    if not result.ok:
+        return State.FAILED, MemberStatus.ACTIVE
+    moved = readable and result.result is Result.ABSENT
+    left = operation.op is Op.UNSUBSCRIBE and not moved
+    return State.DONE, MemberStatus.UNSUBSCRIBED if left else MemberStatus.ACTIVE
 
 
 def call(

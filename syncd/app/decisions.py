@@ -131,8 +131,7 @@ def unsubscribe(world: World, link: str, address: str) -> str:
     waiting = [_latch(world, reached, person, run) for reached in reaches]
     try:
         with world.store.lock():
-            for open_link in waiting:
-                _tell(open_link)
+            nowhere = [at.link.name for at in waiting if not _tell(at, person)]
     except BusyError:
         return (
             "Latched: they are not subscribed again."
@@ -146,6 +145,12 @@ def unsubscribe(world: World, link: str, address: str) -> str:
     finally:
         for open_link in waiting:
             open_link.backend.close()
+    if nowhere:
+        return (
+            "Latched: they are not subscribed again. There is no member at that address on the"
+            f" list of {', '.join(nowhere)}. Where they have another one, unsubscribe that too:"
+            " syncd history EMAIL"
+        )
     names = ", ".join(reached.name for reached in reaches)
     return f"Unsubscribed from {names}; syncd never subscribes them again by itself."
 
@@ -166,9 +171,11 @@ def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:
     return open_link
 
 
-def _tell(open_link: OpenLink) -> None:
+def _tell(open_link: OpenLink, person: Person) -> bool:
+    """Tell the list what it was not told yet; say whether it had that person."""
     list_id = open_link.store.links.list_id(open_link.number)
-    settle(open_link, open_link.link.list_id if list_id is None else list_id)
+    settled = settle(open_link, open_link.link.list_id if list_id is None else list_id)
+    return settled is not None and person.key not in settled.unmet
 
 
 def delete_list(world: World, link: str) -> str:

@@ -139,8 +139,7 @@ class _Sorting:
         for number, sighting, pair, present in sightings.all(
             open_link.number, open_link.snapshot.id
         ):
-            keys = [sighting.key] if pair is None else [pair.base.key, sighting.key]
-            known = next(filter(None, map(self._gone_from, keys)), None)
+            known = next(filter(None, map(self._gone_from, _left_from(sighting, pair))), None)
             latched = self._is_latched(sighting, pair)
             news = news_of(sighting, pair, known, latched=latched)
             if news in {News.RETURNED, News.SEEMS_BACK} and not latched:
@@ -192,7 +191,10 @@ class _Sorting:
             learned.marked.append(standing)
 
     def _vanished(self, contact: ContactId, pair: Pair, *, present: bool) -> None:
-        if self._restore and present and contact not in self._latches.contacts:
+        if contact in self._latches.contacts and self._gone_from(pair.base.key) is not None:
+            # Who was not there when the list was told to let them go is nowhere else either.
+            self.learned.marked.append((contact, MemberStatus.UNSUBSCRIBED, ""))
+        elif self._restore and present and contact not in self._latches.contacts:
             self.missed += contact not in self._put_back
         elif self._approved.get((pair.base.key, Loses.VANISHED)) == contact:
             self._use(pair.base.key, Loses.VANISHED)
@@ -263,6 +265,16 @@ class _Sorting:
 
     def _tell(self, what: What, contact: ContactId | None, key: AddressKey, since: str) -> None:
         self.learned.events.append(Event(what, contact, key, since))
+
+
+def _left_from(sighting: Sighting, pair: Pair | None) -> list[AddressKey]:
+    """Return the addresses from which a member may have left, to be back now.
+
+    A member who only moved is not back for being gone from where they were.
+    """
+    if pair is None or (pair.status is MemberStatus.ACTIVE and sighting.key != pair.base.key):
+        return [sighting.key]
+    return [pair.base.key, sighting.key]
 
 
 def _keys(sighting: Sighting, pair: Pair | None) -> list[AddressKey]:

@@ -22,7 +22,7 @@ from syncd.core.journal import (
     subject,
 )
 from syncd.core.link import LinkNumber
-from syncd.core.people import ContactId, MemberStatus
+from syncd.core.people import ContactId
 from syncd.core.plan import (
     TO_PLANFIX,
     Fields,
@@ -209,10 +209,8 @@ class Journal:
                     settled.append(op)
                 elif op.op in TO_PLANFIX:
                     continue
-                elif op.op is Op.UNSUBSCRIBE:
-                    marked.append((op.contact, MemberStatus.UNSUBSCRIBED))
-                elif op.op is Op.RENAME and e.state is State.REFUSED:
-                    marked.append((op.contact, e.status))  # its member is still where it was
+                elif op.op is Op.UNSUBSCRIBE or (op.op is Op.RENAME and e.state is State.REFUSED):
+                    marked.append((op.contact, e.status))  # its values stay as they were
                 elif op.op is Op.REMOVE:
                     gone.append(op.contact)
                 else:

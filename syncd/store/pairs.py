@@ -237,9 +237,9 @@ def agree(raw: sqlite3.Connection, link: LinkNumber, pairings: list[Pairing]) ->
 def mark(
     raw: sqlite3.Connection, link: LinkNumber, marked: list[tuple[ContactId, MemberStatus]]
 ) -> None:
-    """Remember what became of members whose values stay as they are."""
+    """Remember what became of members whose values stay as they are; who left stays out."""
     raw.executemany(
-        "UPDATE pair SET status = ? WHERE link = ? AND contact = ?",
+        "UPDATE pair SET status = ? WHERE link = ? AND contact = ? AND status <> 'unsubscribed'",
         [(status.value, link, contact) for contact, status in marked],
     )
 

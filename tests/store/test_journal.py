@@ -170,6 +170,18 @@ def test_a_wish_to_leave_that_failed_is_told_again(store: Store, link: LinkNumbe
     assert len(store.journal.open(link)) == 1
 
 
+def test_a_wish_to_leave_ends_a_member_only_where_the_list_had_one(
+    store: Store, link: LinkNumber
+) -> None:
+    paired(store, link, c1=A)
+
+    active, left = MemberStatus.ACTIVE, MemberStatus.UNSUBSCRIBED
+    for status, kept in ((active, active), (left, left), (active, left)):
+        store.journal.wish(link, operation(Op.UNSUBSCRIBE, 1, A), run="r1", at=AT)
+        end(store, link, store.journal.open(link), State.DONE, status=status)
+        assert owner(store, link, A) == (1, kept)
+
+
 def withheld(store: Store, link: LinkNumber, run: str, *operations: Operation) -> int:
     with store.journal.drafting(link, 1, run=run, at=AT, keep=True) as draft:
         draft.write((op, False) for op in operations)

@@ -116,6 +116,62 @@ def come_back(
     return scene, a
 
 
+@pytest.mark.parametrize("people", ["embedded", "listmonk"], indirect=True)
+@pytest.mark.parametrize("more", ["", 'new_subscribers = "create"\n', 'vanished = "restore"\n'])
+def test_who_is_unsubscribed_at_an_address_they_had_left_leaves_at_the_one_they_have(
+    make_scene: MAKE, planfix: SimulatedPlanfix, people: PlayedList, more: str
+) -> None:
+    """An operator knows the address that Planfix has; the list's is another by then."""
+    scene = scene_of(make_scene, people, f'direction = "both"\n{more}')
+    add(planfix, A, B)
+    scene.run()
+    quiet(scene)
+    people.rename(A, C)
+
+    said = scene.unsubscribe(A)
+    scene.run()
+
+    assert "no member" in said
+    assert list(people.members()) == [B]
+    quiet(scene)
+    assert len(planfix.contacts) == 2
+
+
+def test_who_is_unsubscribed_while_their_change_of_address_waits_leaves_at_the_new_one(
+    make_scene: MAKE, planfix: SimulatedPlanfix, own: PlayedEmbedded
+) -> None:
+    scene = scene_of(make_scene, own, 'direction = "both"\nconflict = "hold"\n')
+    [a, _] = add(planfix, A, B)
+    scene.run()
+    own.rename(A, C)
+    planfix.edit(a, email="x@example.com")
+    scene.run()
+    assert scene.link_of(scene.run()).held == 1
+
+    scene.unsubscribe(A)
+    scene.run()
+
+    assert (list(own.members()), own.gone()) == ([B], {C})
+    quiet(scene)
+
+
+def test_who_is_unsubscribed_and_was_not_on_the_list_is_gone_without_counting_as_lost(
+    make_scene: MAKE, planfix: SimulatedPlanfix, people: PlayedList
+) -> None:
+    scene = scene_of(make_scene, people, 'direction = "both"\n[links.limits]\nremovals = 0\n')
+    [a, _] = add(planfix, A, B)
+    scene.run()
+    quiet(scene)
+    people.wipe(A)
+    scene.unsubscribe(A)
+
+    quiet(scene)
+
+    planfix.edit(a, last_name="Lund")
+    quiet(scene)
+    assert list(people.members()) == [B]
+
+
 def test_who_comes_back_after_their_contact_moved_is_a_member_at_the_new_address(
     make_scene: MAKE, planfix: SimulatedPlanfix, people: PlayedList
 ) -> None:
