@@ -220,7 +220,11 @@ def _merged(row: Row, pair: Pair, policy: Policy) -> Iterator[Step | Tangled]:
     outcome = merge(row, pair.base, policy)
     if outcome.conflicts:
         fields = " and ".join(name for f, name in FIELD_NAMES.items() if f in outcome.conflicts)
-        yield Held(row.contact, f"both sides changed the {fields}")
+        cause = f"both sides changed the {fields}"
+        if row.now.key == pair.base.key:
+            yield Held(row.contact, cause)
+        else:  # whoever wants the address that it leaves waits, too
+            yield Tangled(row, Action.HOLD, latched=False, wanted=row.now, cause=cause)
         return
     yield from _for_the_list(row, pair, outcome)
     if outcome.in_planfix != row.now:

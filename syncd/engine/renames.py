@@ -52,7 +52,8 @@ class Freed(StrEnum):
 class Tangled:
     """A row whose address another contact has to do with, and what the table asks for it.
 
-    `wanted` is what its member shall be; `removal` is its removal, where the table asks for one.
+    `wanted` is what its member shall be; `removal` is its removal, where the table asks for one;
+    `cause` is why it is held, where something else than its address is to blame.
     """
 
     row: Row
@@ -60,6 +61,7 @@ class Tangled:
     latched: bool
     wanted: Person
     removal: Operation | None = None
+    cause: str = ""
 
     @property
     def member_key(self) -> AddressKey:
@@ -205,7 +207,7 @@ class _Exchange:
         elif t.removal is not None:
             yield from self._give_up(t, t.removal)
         else:
-            yield Held(contact, t.row.fault or _UNPROVED)
+            yield Held(contact, t.cause or t.row.fault or _UNPROVED)
 
     def _claim(self, t: Tangled) -> Iterator[Step]:
         holder = self._other_holder(t)

@@ -2,13 +2,14 @@
 
 import pytest
 
+from syncd.core.link import Conflict, Direction
 from syncd.core.pairs import Row, Standing
 from syncd.core.people import ContactId
 from syncd.core.plan import End, Held, Loses, Op, Operation, Repoint, Suppressed
 from syncd.engine.merge import Policy
 from syncd.engine.reconcile import reconcile
 from tests.engine.told import told
-from tests.engine.world import NO_LATCHES, World, acts, held, latches, person, row
+from tests.engine.world import NO_LATCHES, World, acts, held, latches, person, row, seen
 
 A, B, C, D = (f"{name}@example.com" for name in "abcd")
 NEW = "new@example.com"
@@ -193,6 +194,30 @@ def test_while_an_owner_is_unusable_whoever_wants_its_address_waits() -> None:
 
     assert acts(steps) == []
     assert held(steps) == {1, 2, 3}
+
+
+def test_while_a_person_must_choose_for_a_mover_whoever_wants_its_address_waits() -> None:
+    policy = Policy(direction=Direction.BOTH, conflict=Conflict.HOLD)
+    called = seen(1, person(A, "Anne"))
+    mover = row(1, person(NEW, "Hanna"), person(A, "Anna"), sighting=called)
+
+    steps = list(
+        reconcile([mover, row(2, A, B, holder=1), row(3, A, holder=1)], NO_LATCHES, policy)
+    )
+
+    assert acts(steps) == []
+    assert held(steps) == {1, 2}
+    assert Held(ContactId(1), "both sides changed the first name") in steps
+
+
+def test_who_moves_to_the_address_of_one_for_whom_a_person_must_choose_is_a_shadow() -> None:
+    policy = Policy(direction=Direction.BOTH, conflict=Conflict.HOLD)
+    called = seen(1, person(A, "Anne"))
+    stays = row(1, person(A, "Hanna"), person(A, "Anna"), sighting=called)
+
+    assert (
+        told(reconcile([stays, row(2, A, B, holder=1)], NO_LATCHES, policy)) == "hold; remove com"
+    )
 
 
 def test_an_absence_that_proves_nothing_frees_no_address() -> None:
