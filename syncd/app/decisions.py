@@ -10,7 +10,7 @@ from syncd.app.apply import DAY, stamp
 from syncd.app.run import new_run_id, opened
 from syncd.app.settle import settle
 from syncd.app.world import OpenLink, World
-from syncd.core.address import key_asked_for
+from syncd.core.address import NO_KEY, key_asked_for
 from syncd.core.link import ConsentScope, Link
 from syncd.core.pairs import NewLatch
 from syncd.core.people import ContactId, Person
@@ -158,14 +158,20 @@ def unsubscribe(world: World, link: str, address: str) -> str:
 def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:
     open_link = opened(world, link, run)
     store, number = world.store, open_link.number
-    pair = store.pairs.of_key(number, person.key)
-    contacts = set(store.runs.contacts_with(person.key, pushed=link.selection.is_pushed))
-    if pair is not None:
-        contacts.add(pair[0])
+    keys, contact, known = {person.key}, NOBODY, person
+    if (pair := store.pairs.of_key(number, person.key)) is not None:
+        contact, known = pair[0], pair[1].base
+    if (report := store.reports.about(number, person.key)) is not None:
+        contact, known = report.contact or contact, report.member.person
+        keys |= {known.key, report.old_key} - {NO_KEY}
+    contacts = {
+        each
+        for key in keys
+        for each in store.runs.contacts_with(key, pushed=link.selection.is_pushed)
+    } | {contact}
     why = "unsubscribed by an operator, at the person's wish"
-    latches = [NewLatch(why, key=person.key)]
-    latches += [NewLatch(why, contact=contact) for contact in sorted(contacts)]
-    contact, known = (pair[0], pair[1].base) if pair is not None else (NOBODY, person)
+    latches = [NewLatch(why, key=key) for key in sorted(keys)]
+    latches += [NewLatch(why, contact=each) for each in sorted(contacts - {NOBODY})]
     wish = Operation(Op.UNSUBSCRIBE, contact, known, why)
     store.consent.let_go(number, open_link.consent_number, latches, wish, run=run, at=stamp())
     return open_link

@@ -100,7 +100,8 @@ class ConsentStore:
     ) -> None:  # fmt: skip
         """Set a person's latches, and journal that the list is to be told: both or neither.
 
-        What we wrote to Planfix of their consent before is forgotten, so that a field that was
+        What the list's service told of them before counts as if it had told that they left. What
+        we wrote to Planfix of their consent before is forgotten, so that a field that was
         set back before now releases them no more.
         """
         latches = tuple(latches)
@@ -108,6 +109,10 @@ class ConsentStore:
         with self._database.transaction() as raw:
             latch(raw, latched_in, latches, hashed, run=run, at=at)
             _outdo(raw, latched_in, latches)
+            raw.executemany(
+                "UPDATE reported SET status = 'unsubscribed' WHERE link = ? AND key = ?",
+                [(link, latch.key) for latch in latches if latch.key is not None],
+            )
             raw.executemany(
                 "DELETE FROM consent_mark WHERE contact = ?",
                 [(latch.contact,) for latch in latches if latch.contact is not None],

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber, Selection
@@ -76,6 +76,11 @@ UNION ALL SELECT contact, key, '' FROM quarantine WHERE link = ?1
 """
 
 
+_READ: Final = """
+SELECT key, contact, address, first, last, status, since, old_key, joined FROM reported
+"""
+
+
 class Reports:
     """The reports of a store, as a run reads and settles them."""
 
@@ -84,17 +89,23 @@ class Reports:
 
     def of(self, link: LinkNumber) -> Iterator[Reported]:
         """Yield what a link's list service told since it was settled last, by key."""
-        after = ""
-        while page := self._database.rows(
-            "SELECT key, contact, address, first, last, status, since, old_key, joined"
-            " FROM reported WHERE link = ? AND key > ? ORDER BY key LIMIT ?",
-            (link, after, _PAGE),
-        ):
-            for key, contact, address, first, last, status, since, old_key, joined in page:
-                person = Person(address, AddressKey(key), first, last)
-                member = Member("", person, MemberStatus(status), since)
-                yield Reported(contact, member, AddressKey(old_key), bool(joined))
-            after = page[-1][0]
+        after = NO_KEY
+        while page := [
+            _reported(row)
+            for row in self._database.rows(
+                f"{_READ} WHERE link = ? AND key > ? ORDER BY key LIMIT ?", (link, after, _PAGE)
+            )
+        ]:
+            yield from page
+            after = page[-1].member.person.key
+
+    def about(self, link: LinkNumber, key: AddressKey) -> Reported | None:
+        """Return what was told of the member who has an address, or had it before they moved."""
+        rows = self._database.rows(
+            f"{_READ} WHERE link = ?1 AND (key = ?2 OR old_key = ?2) ORDER BY key <> ?2 LIMIT 1",
+            (link, key),
+        )
+        return _reported(rows[0]) if rows else None
 
     def settle(self, link: LinkNumber, seen: Iterable[Reported], *, run: str) -> None:
         """Erase reports that a run has dealt with, but those of people who wait.
@@ -253,6 +264,12 @@ class ReportBatch:
 
     def _found(self, sql: str, *values: object) -> bool:
         return self._raw.execute(f"{sql} LIMIT 1", values).fetchone() is not None
+
+
+def _reported(row: tuple[Any, ...]) -> Reported:
+    key, contact, address, first, last, status, since, old_key, joined = row
+    member = Member("", Person(address, AddressKey(key), first, last), MemberStatus(status), since)
+    return Reported(contact, member, AddressKey(old_key), bool(joined))
 
 
 def _stamp(at: datetime) -> str:

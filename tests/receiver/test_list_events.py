@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -365,6 +365,24 @@ def test_a_subscription_does_not_outdo_an_operators_word(
 
     assert (applied(done), latched(scene)) == ({}, 1)
     assert ANNA not in scene.members()
+
+
+@pytest.mark.parametrize("by", [ANNA, "anna@example.org"])
+def test_an_operators_word_reaches_who_was_told_to_have_moved(make: Make, by: str) -> None:
+    scene = make(BOTH)
+    moved = "anna@example.org"
+    members = scene.service.lists[service_of(scene).list_id].members
+    members[AddressKey(moved)] = replace(members.pop(AddressKey(ANNA)), email=moved)
+    service_of(scene).changed(moved, "Anna", "Orlova", ANNA)
+
+    scene.unsubscribe(by)
+    run(scene)
+    scene.planfix.edit(101, last_name="Petrova")
+    done = run(scene)
+
+    assert applied(done) == {}
+    assert scene.members().keys() == {BEN}
+    assert latched(scene) > 0
 
 
 def test_a_subscription_does_not_outdo_who_left_another_list_after_it(
