@@ -1,5 +1,6 @@
 """One run: read, compare, judge, write down, carry out, close."""
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -163,12 +164,17 @@ def _run_link(
         done.planfix_read, done.certified = sweep.read, sweep.certified
         list_id = _found_list(open_link) if report.dry_run else _ensure_list(open_link)
         _insist_on_its_own(world, link, list_id)
+        refusal = _left_with_another(world, open_link, list_id)
+        if refusal is not None:
+            done.findings, done.judged = (refusal,), True
+            return
         _compare_and_apply(open_link, sweep, list_id, done, dry_run=report.dry_run, stop=stop)
 
 
 def opened(world: World, link: Link, run: str) -> OpenLink:
     """Return a link's place in the store, with its service opened for this run."""
     snapshot = world.store.snapshot(world.account, link.selection)
+    world.store.links.rename(world.named_scopes)  # by another config, a process may have renamed it
     number = world.store.links.open(
         link.name,
         world.scopes[link.name],
@@ -196,6 +202,26 @@ def _other_scope(world: World, open_link: OpenLink) -> Finding | None:
         Guard.SCOPE,
         f"The pairs of link {name} were made with another account, backend or list.",
         f"Put the config back, or forget the pairs and adopt again: {command('rebase', name)}",
+    )
+
+
+def _left_with_another(world: World, open_link: OpenLink, list_id: ListId | None) -> Finding | None:
+    """Guard 7: a new link whose list was that of one which the config has no more.
+
+    Who left it is known to that one. By its list's id, the link takes all of that over; found
+    by its name, the list was taken for another one.
+    """
+    name, links, scopes = open_link.link.name, open_link.store.links, world.named_scopes
+    if list_id is None or name not in scopes or links.has_run(open_link.number):
+        return None
+    other = links.left_with(list_id, scopes, name)
+    if other is None:
+        return None
+    return Finding(
+        Guard.SCOPE,
+        f"The list of link {name} was that of link {other}, which the config has no more, and what"
+        " is known of who left it is kept there.",
+        f"Write list_id = {json.dumps(list_id)} for it in the config, as {other} had it.",
     )
 
 

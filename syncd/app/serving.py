@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from syncd import clock
 from syncd.app.relay import Relay
-from syncd.app.wiring import account_of, open_gateways, sms_alert, taken_names
+from syncd.app.wiring import account_of, open_gateways, scopes_of, sms_alert, taken_names
 from syncd.backends import BACKENDS
 from syncd.config.kinds import Listen
 from syncd.config.secrets import Secret
@@ -118,6 +118,8 @@ class Serving:
     ) -> ASGIApp:
         """Return what answers Planfix and the list services."""
         path, account = settings.store.path, account_of(settings)
+        with closing(Store(path)) as store:  # what list services tell is for links by their names
+            store.links.rename(scopes_of(settings))
 
         def intake() -> tuple[Intake, Stop]:
             made = Intake(lambda: Store(path), account, stored=self._pushed)

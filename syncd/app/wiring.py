@@ -73,6 +73,7 @@ def open_world(
         return BACKENDS[chosen.type](chosen.options, _retry(settings, stop))
 
     try:
+        store.links.rename(scopes_of(settings))
         links = (*settings.links, *_pushed_links(settings, store))
         yield World(
             settings=settings,
@@ -235,6 +236,12 @@ class _Calls:
 def account_of(settings: Settings) -> str:
     """Return the name of the account that selections belong to."""
     return f"{settings.planfix.url} {settings.planfix.account}"
+
+
+def scopes_of(settings: Settings) -> dict[str, str]:
+    """Return what the pairs of each link of the config are made with (guard 7)."""
+    backends = {each.name: each for each in settings.backends}
+    return {link.name: _scope(settings, backends[link.backend], link) for link in settings.links}
 
 
 def taken_names(settings: Settings, backend: str) -> frozenset[str]:

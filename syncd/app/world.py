@@ -52,6 +52,13 @@ class World:
             self.link(name)
         return tuple(link for link in self.links if not names or link.name in names)
 
+    @property
+    def named_scopes(self) -> Mapping[str, str]:
+        """Return the scopes of the config's own links: Planfix names the others."""
+        return {
+            link.name: self.scopes[link.name] for link in self.links if not link.selection.is_pushed
+        }
+
     def link(self, name: str) -> Link:
         """Return one link by its name."""
         for link in self.links:

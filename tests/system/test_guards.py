@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
+from syncd.app import look
 from syncd.core.address import key_of
 from syncd.errors import UsageError
 from syncd.simulator.faults import Faults
@@ -498,3 +499,103 @@ def test_a_link_without_pairs_may_point_elsewhere(scene: Scene) -> None:
 
     assert scene.run().exit_code == 0
     assert set(scene.members("Others")) == {"anna@example.com"}
+
+
+@pytest.mark.parametrize("named", ['list = "Customers"', 'list = "customers"', "list_id = ID"])
+def test_whoever_left_a_list_stays_off_it_whatever_its_link_is_called(
+    scene: Scene, named: str
+) -> None:
+    crowd(scene, 3)
+    scene.unsubscribe("a0@example.com")
+    [list_id] = scene.service.lists
+    keys = named.replace("ID", f'"{list_id}"')
+    scene.write_config(
+        links=[f'name = "clients"\nselection = "contact"\nbackend = "news"\n{keys}\n']
+    )
+
+    if scene.run().exit_code == 4:
+        assert scene.rebase("clients") == 3
+        assert scene.run().exit_code == 0
+
+    assert set(scene.members()) == {"a1@example.com", "a2@example.com"}
+    with scene.world() as world:
+        assert [line.exit_code for line in look.check(world) if not line.ok] == []
+
+
+def test_a_link_that_is_only_called_otherwise_goes_on_as_before(scene: Scene) -> None:
+    crowd(scene, 3)
+    scene.write_config(links=[CUSTOMERS.replace('"customers"', '"clients"')])
+
+    report = scene.run()
+
+    assert (report.exit_code, planned(report.links[0])) == (0, {})
+    assert list(scene.service.lists.values())[1:] == []
+
+
+def test_links_that_exchange_names_keep_their_lists_and_who_left_them(scene: Scene) -> None:
+    links = [link("aa"), link("bb", backend="own")]
+    scene.write_config(links=links)
+    crowd(scene, 3)
+    scene.unsubscribe("a0@example.com", "aa")
+    exchanged = [
+        each.replace('"aa"', '"x"').replace('"bb"', '"aa"').replace('"x"', '"bb"') for each in links
+    ]
+    scene.write_config(links=exchanged)
+
+    report = scene.run()
+
+    assert (report.exit_code, [planned(one) for one in report.links]) == (0, [{}, {}])
+    assert set(scene.members("Aa")) == {"a1@example.com", "a2@example.com"}
+    assert len(scene.own_members()) == 3
+
+
+def test_a_link_that_was_taken_out_and_comes_back_knows_who_left(scene: Scene) -> None:
+    crowd(scene, 3)
+    scene.unsubscribe("a0@example.com")
+    scene.write_config(links=[link("others", backend="own")])
+    assert scene.run().exit_code == 0
+    assert len(scene.own_members()) == 3  # another list, which nobody left
+
+    scene.write_config(links=[link("others", backend="own"), CUSTOMERS])
+    report = scene.run()
+
+    assert (report.exit_code, [planned(one) for one in report.links]) == (0, [{}, {}])
+    assert set(scene.members()) == {"a1@example.com", "a2@example.com"}
+
+
+def test_a_list_known_by_its_id_and_found_by_its_name_is_refused_under_another_name(
+    scene: Scene,
+) -> None:
+    head = 'name = "{}"\nselection = "contact"\nbackend = "own"\n'
+    scene.write_config(links=[link("own", backend="own")])
+    scene.run()
+    by_id = head.format("customers") + 'list_id = "1"\n'
+    scene.write_config(links=[by_id])
+    crowd(scene, 3)
+    scene.rebase()
+    scene.run()
+    scene.unsubscribe("a0@example.com")
+    by_name = head.format("clients") + 'list = "Own"\n'
+    scene.write_config(links=[by_name])
+
+    report = scene.run()
+
+    assert report.exit_code == 4
+    [finding] = report.links[0].findings
+    assert "was that of link customers" in finding.message
+    scene.write_config(links=[f'{by_name}list_id = "1"\n'])
+    scene.run()
+    scene.rebase("clients")
+    assert scene.run().exit_code == 0
+    assert set(scene.own_members()) == {"a1@example.com", "a2@example.com"}
+
+
+def test_a_wish_told_under_the_new_name_before_its_first_run_counts(scene: Scene) -> None:
+    crowd(scene, 3)
+    scene.write_config(links=[CUSTOMERS.replace('"customers"', '"clients"')])
+
+    scene.unsubscribe("a0@example.com", "clients")
+    scene.write_config(links=[CUSTOMERS])
+
+    assert scene.run().exit_code == 0
+    assert set(scene.members()) == {"a1@example.com", "a2@example.com"}
