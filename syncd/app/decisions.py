@@ -61,7 +61,7 @@ def forget(world: World, address: str) -> Forgotten:
         contacts = traces.contacts
         if not (contacts or latches or stories.operations(traces) or stories.seen(traces)):
             raise UsageError("Nothing is known of that address.")
-        still_on = runs.links_on(contacts)
+        still_on = runs.links_on(key, contacts)
         runs.forget(key, contacts)
     return Forgotten(len(contacts), bool(latches), tuple(still_on))
 

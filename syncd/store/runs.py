@@ -228,15 +228,21 @@ class Runs:
                     raw.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))
         self._database.wipe()
 
-    def links_on(self, contacts: Sequence[ContactId]) -> list[str]:
-        """Return the names of the links that still have one of these contacts on their list."""
+    def links_on(self, key: AddressKey, contacts: Sequence[ContactId]) -> list[str]:
+        """Return the names of the links that still have a person on their list.
+
+        That is one of these contacts, or who asked to leave and of whom the list was not told yet.
+        """
         marks = ",".join("?" * len(contacts)) or "NULL"
         return [
             row[0]
             for row in self._database.rows(
-                "SELECT DISTINCT l.name FROM pair p JOIN link l ON l.id = p.link"
-                f" WHERE p.contact IN ({marks}) AND p.status <> 'unsubscribed' ORDER BY l.name",
-                tuple(contacts),
+                "SELECT l.name FROM pair p JOIN link l ON l.id = p.link"
+                f" WHERE p.contact IN ({marks}) AND p.status <> 'unsubscribed'"
+                " UNION SELECT l.name FROM operation o JOIN link l ON l.id = o.link"
+                " WHERE o.op = 'unsubscribe' AND o.state IN ('planned', 'sent')"
+                f" AND (o.key = ? OR o.contact IN ({marks})) ORDER BY 1",
+                (*contacts, key, *contacts),
             )
         ]
 

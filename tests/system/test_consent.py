@@ -450,3 +450,16 @@ def test_an_add_of_unknown_fate_leaves_nobody_on_the_list_who_wants_to_go(scene:
     assert scene.members() == {}
     assert scene.run().exit_code == 0
     assert scene.members() == {}
+
+
+def test_who_is_forgotten_before_the_list_was_told_is_said_to_be_still_on_it(
+    scene: Scene,
+) -> None:
+    scene.run()
+    scene.service.fail(Fault.ERROR, times=None)
+    scene.unsubscribe("subscriber@example.com")
+    scene.service.recover()
+
+    forgotten = scene.forget("subscriber@example.com")
+
+    assert forgotten.still_on == ("customers",)
