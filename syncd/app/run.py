@@ -281,9 +281,13 @@ def _apply(
         finally:
             _report_applied(applier.applied, report)
     if not report.stopped:
-        open_link.store.links.ran(open_link.number)
-        if plan.reports:
-            open_link.store.reports.settle(open_link.number, plan.reports, run=open_link.run)
+        store, number = open_link.store, open_link.number
+        writes_planfix = store.links.has_run(number)
+        # What was told of a pair that an earlier first run made is for the next run to write.
+        settled = [told for told in plan.reports if writes_planfix or told.contact is None]
+        store.links.ran(number)
+        if settled:
+            store.reports.settle(number, settled, run=open_link.run)
     if report.certified:
         open_link.snapshot.drop_absent()
 

@@ -232,6 +232,7 @@ def _end_pairs(raw: sqlite3.Connection, link: LinkNumber) -> int:
     """
     ended = raw.execute("DELETE FROM pair WHERE link = ?", (link,)).rowcount
     raw.execute("UPDATE link SET ran = 0, latch_met = 0 WHERE id = ?", (link,))
+    raw.execute("UPDATE reported SET contact = NULL WHERE link = ?", (link,))
     for table in ("held", "quarantine", "subscriber"):
         raw.execute(f"DELETE FROM {table} WHERE link = ?", (link,))
     raw.execute(

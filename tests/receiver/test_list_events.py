@@ -12,7 +12,7 @@ from syncd import clock
 from syncd.app import look
 from syncd.app.wiring import account_of, read_config
 from syncd.core.address import AddressKey
-from syncd.core.people import MemberStatus, Person
+from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.report import LinkReport
 from syncd.receiver.pushes import UNKNOWN_LIST, Answer, reported
 from syncd.simulator.planfix import SimulatedPlanfix
@@ -613,3 +613,24 @@ def test_a_member_of_a_pushed_list_who_leaves_stays_out(make_scene: Callable[...
 
     assert applied(done) == {}
     assert latched(scene, "News") == 1
+
+
+def test_what_was_told_of_a_pair_outlasts_a_first_run_that_broke_off(
+    make_scene: Callable[..., Scene], planfix: SimulatedPlanfix
+) -> None:
+    scene = make_scene(links=[link("customers", more=BOTH)], more="[receiver]\n")
+    planfix.add(name="Anna", last_name="Orlova", email=ANNA, id=101)
+    planfix.add(name="Ben", last_name="Ozols", email=BEN, id=102)
+    scene.service.fail(Fault.ERROR, times=None, after=2)  # the list, and one of two
+    run(scene, 69)
+    scene.service.recover()
+    [on_it] = scene.members()
+    contact = {ANNA: 101, BEN: 102}[on_it]
+    service_of(scene).changed("moved@example.com", *scene.members()[on_it], old=on_it)
+
+    first, second = run(scene), run(scene)
+
+    assert planned(first) == {}  # the other one was on the way, and came through
+    assert planned(second) == {"planfix_update": 1}
+    assert planfix.contacts[ContactId(contact)].email == "moved@example.com"
+    assert quiet(scene)
