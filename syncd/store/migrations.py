@@ -217,6 +217,8 @@ CREATE TABLE lifted (latch INTEGER NOT NULL, link INTEGER NOT NULL, PRIMARY KEY 
 CREATE TRIGGER latch_ended AFTER DELETE ON latch
     BEGIN DELETE FROM lifted WHERE latch = OLD.id; END
 """,
+    # 18: to whom an address belonged until we renamed them.
+    "CREATE INDEX operation_renamed ON operation (link, old_key) WHERE op = 'rename'",
 )
 
 

@@ -14,10 +14,12 @@ from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber, Selection
 from syncd.core.pairs import NewLatch
 from syncd.core.people import ContactId, Member, MemberStatus, Person
+from syncd.core.plan import Op, Operation
 from syncd.core.pushes import Reported
 from syncd.ports import ListId
 from syncd.store import consent
 from syncd.store.database import Database
+from syncd.store.draft import Draft
 
 RUN: Final = "list-events"
 """Stands for the run of a latch that was set between runs."""
@@ -66,6 +68,14 @@ SELECT 1 FROM operation WHERE link = ?1 AND state IN ('planned', 'sent') AND sta
    AND key = ?2 AND op IN ('add', 'update', 'rename')
 UNION ALL SELECT 1 FROM gone WHERE link = ?1 AND key_hash = ?4 AND at >= ?3
 UNION ALL SELECT 1 FROM latch WHERE link IN (?1, 0) AND key_hash = ?4 AND at >= ?3
+"""
+
+# Whose member we brought from an address to another just now, and which that is.
+_RENAMED: Final = """
+SELECT p.contact, p.address, p.key, p.first, p.last FROM operation o
+  JOIN pair p ON p.link = o.link AND p.contact = o.contact AND p.status = 'active'
+ WHERE o.link = ? AND o.op = 'rename' AND o.old_key = ? AND o.state = 'done' AND o.at >= ?
+ ORDER BY o.id DESC LIMIT 1
 """
 
 # Who waits for a person or for a cause to go away: what was told of them isn't dealt with.
@@ -186,7 +196,8 @@ class ReportBatch:
     ) -> None:
         """Remember, and latch, that a member left the list; what we took off ourselves is no news.
 
-        Both addresses are latched of one who had moved before.
+        Both addresses are latched of one who had moved before. Whom we brought to another
+        address meanwhile is taken off there: the service may have put them back by that.
         """
         if self._found(_TAKEN_OFF, link, person.key, _stamp(at - ECHO)):
             return
@@ -194,7 +205,13 @@ class ReportBatch:
         earlier = self._raw.execute(
             "SELECT old_key FROM reported WHERE link = ? AND key = ?", (link, person.key)
         ).fetchone()
-        latches = [NewLatch(LEFT, key=key) for key in (person.key, *(earlier or ())) if key]
+        keys = [person.key, *(earlier or ())]
+        if contact is None and (renamed := self._renamed(link, person.key, at - ECHO)) is not None:
+            contact, member = renamed
+            keys.append(member.key)
+            wish = Operation(Op.UNSUBSCRIBE, contact, member, LEFT)
+            Draft(self._raw, link, 0, run=RUN, at=_stamp(at)).write([(wish, False)])
+        latches = [NewLatch(LEFT, key=key) for key in keys if key]
         if contact is not None:
             latches.append(NewLatch(LEFT, contact=contact))
         self._leave(link, latched_in, latches, at=at)
@@ -261,6 +278,13 @@ class ReportBatch:
             "SELECT contact FROM pair WHERE link = ? AND key = ?", (link, key)
         ).fetchone()
         return None if found is None else int(found[0])
+
+    def _renamed(
+        self, link: LinkNumber, old_key: AddressKey, since: datetime
+    ) -> tuple[ContactId, Person] | None:
+        """Return whom we brought away from an address, and what their member is now."""
+        found = self._raw.execute(_RENAMED, (link, old_key, _stamp(since))).fetchone()
+        return None if found is None else (ContactId(found[0]), Person(*found[1:]))
 
     def _found(self, sql: str, *values: object) -> bool:
         return self._raw.execute(f"{sql} LIMIT 1", values).fetchone() is not None

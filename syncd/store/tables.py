@@ -138,6 +138,7 @@ class OperationRow(SQLModel, table=True):
         Index("operation_open", "link", sqlite_where=text("state IN ('planned', 'sent')")),
         Index("operation_withheld", "link", "contact", sqlite_where=text("state = 'withheld'")),
         Index("operation_removed", "link", "at", sqlite_where=text("op = 'remove'")),
+        Index("operation_renamed", "link", "old_key", sqlite_where=text("op = 'rename'")),
     )
     id: int | None = Field(default=None, primary_key=True)
     run: str

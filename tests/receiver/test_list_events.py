@@ -248,6 +248,24 @@ def test_who_leaves_while_their_new_address_is_on_its_way_stays_out_at_both(
     assert scene.members().keys() == {BEN}
 
 
+@pytest.mark.parametrize("soon", [True, False])
+def test_who_left_at_the_address_that_we_took_from_them_just_now_leaves_at_the_new_one(
+    make: Make, *, soon: bool
+) -> None:
+    """The word of it was on its way while we wrote the new address."""
+    scene = make("")
+    scene.planfix.edit(101, email="anna@example.org")
+    assert applied(run(scene)) == {"rename": 1}
+
+    service_of(scene).left(ANNA, after=timedelta(seconds=30) if soon else LATER)
+
+    assert latched(scene) == (2 if soon else 1)
+    run(scene)
+    assert scene.members().keys() == ({BEN} if soon else {BEN, "anna@example.org"})
+    scene.planfix.edit(101, last_name="Petrova")
+    assert applied(run(scene)) == ({} if soon else {"update": 1})
+
+
 def test_a_removal_whose_answer_was_lost_hides_nobodys_leaving_for_long(make: Make) -> None:
     scene = make("")
     scene.planfix.delete(101)
