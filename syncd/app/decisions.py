@@ -131,7 +131,7 @@ def unsubscribe(world: World, link: str, address: str) -> str:
     waiting = [_latch(world, reached, person, run) for reached in reaches]
     try:
         with world.store.lock():
-            nowhere = [at.link.name for at in waiting if not _tell(at, person)]
+            left = [at.link.name for at in waiting if _tell(at, person)]
     except BusyError:
         return (
             "Latched: they are not subscribed again."
@@ -145,14 +145,14 @@ def unsubscribe(world: World, link: str, address: str) -> str:
     finally:
         for open_link in waiting:
             open_link.backend.close()
-    if nowhere:
+    if not left:
+        names = ", ".join(reached.name for reached in reaches)
         return (
             "Latched: they are not subscribed again. There is no member at that address on the"
-            f" list of {', '.join(nowhere)}. Where they have another one, unsubscribe that too:"
+            f" list of {names}. Where they have another one, unsubscribe that too:"
             " syncd history EMAIL"
         )
-    names = ", ".join(reached.name for reached in reaches)
-    return f"Unsubscribed from {names}; syncd never subscribes them again by itself."
+    return f"Unsubscribed from {', '.join(left)}; syncd never subscribes them again by itself."
 
 
 def _latch(world: World, link: Link, person: Person, run: str) -> OpenLink:

@@ -70,6 +70,20 @@ def test_who_leaves_one_list_is_taken_off_all_of_them(
         assert sum(line.startswith(f"{each}: {words} {each.title()}") for line in story) == 1
 
 
+def test_an_unsubscribe_names_the_lists_that_had_the_person_and_reaches_the_others_too(
+    account: tuple[Scene, ContactId],
+) -> None:
+    scene, _ = account
+    scene.change_member(ANNA, Person.of(ELSEWHERE, "A", "Berg"))
+
+    said = scene.unsubscribe(ANNA)
+
+    assert said.startswith("Unsubscribed from letters, news;")
+    assert on_lists(scene) == [{ELSEWHERE, BEN, CLARA}, {BEN, CLARA}, {BEN, CLARA}]
+    assert scene.run().exit_code == 0
+    assert on_lists(scene) == [{BEN, CLARA}] * 3
+
+
 def test_who_left_one_list_of_the_account_stays_out_of_all_whatever_is_done_in_planfix(
     account: tuple[Scene, ContactId], planfix: SimulatedPlanfix
 ) -> None:
