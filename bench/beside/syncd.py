@@ -4,6 +4,7 @@ FILE is the store, and every step is as durable as in any run.
 """
 
 import hashlib
+import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ def main(items: int, file: Path) -> None:
         warnings=(),
         account="memory",
         links=(link,),
-        scopes={link.name: "memory"},
+        scopes={link.name: json.dumps(["", "memory", "memory", "memory", "People", None])},
         places={link.backend: "memory"},
         store=store,
         planfix=cast("Any", contacts),
