@@ -48,15 +48,13 @@ class Asked:
             click.echo(f"Warning: {warning}", err=True)
         return loaded
 
-    def world(
-        self, progress: Callable[[int, int], None] | None = None
-    ) -> AbstractContextManager["World"]:
+    def world(self) -> AbstractContextManager["World"]:
         """Load the config and open the store."""
         loaded = self.load()
 
         from syncd.app.wiring import open_world  # noqa: PLC0415
 
-        return open_world(loaded, progress=progress)
+        return open_world(loaded)
 
 
 def _secrets(settings: "Settings") -> Iterator[str]:
