@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from syncd.app.apply import DAY, stamp
 from syncd.app.run import new_run_id, opened
@@ -13,11 +12,9 @@ from syncd.app.world import OpenLink, World
 from syncd.core.address import NO_KEY, key_asked_for
 from syncd.core.link import ConsentScope, Link
 from syncd.core.pairs import NewLatch
-from syncd.core.people import ContactId, Person
+from syncd.core.people import NOBODY, ContactId, Person
 from syncd.core.plan import Op, Operation
 from syncd.errors import BusyError, ConfigurationError, SyncdError, UsageError
-
-NOBODY: Final = ContactId(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from syncd.app.wiring import open_world
 from syncd.app.world import World
 from syncd.backends.base import Retry
 from syncd.backends.embedded import Embedded
-from syncd.core.people import ContactId, Person
+from syncd.core.people import NOBODY, Person
 from syncd.core.report import LinkReport, RunReport
 from syncd.ports import Entry, ListId
 from syncd.simulator.planfix import SimulatedPlanfix
@@ -212,7 +212,7 @@ class _Play:
     def _on_the_list(self) -> None:
         stage = self._stage
         daria = Person.of(_NEW_ADDRESS, "Daria", _CAST["Daria"][0])
-        self._people.rename(self._list_id, _CAST["Daria"][1], Entry(ContactId(0), daria))
+        self._people.rename(self._list_id, _CAST["Daria"][1], Entry(NOBODY, daria))
         stage.line("The list: Daria gives her new address there.")
         self._people.leave(self._list_id, _CAST["Gustav"][1])
         stage.line("          Gustav unsubscribes.")

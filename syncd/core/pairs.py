@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from syncd.core.address import AddressKey
 from syncd.core.people import ContactId, Member, MemberStatus, Person
@@ -124,6 +124,10 @@ class Known(NamedTuple):
     last: str
     status: str
     reference: str
+
+
+MET: Final = "met at an address that unsubscribed"
+"""Why a contact is latched that has, or had, a latched address."""
 
 
 @dataclass(frozen=True, slots=True)

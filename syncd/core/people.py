@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from syncd.core.address import AddressKey, clean, fault_of, key_of
 
 ContactId = NewType("ContactId", int)
+
+NOBODY: Final = ContactId(0)
+"""Stands for the contact of somebody who has none; Planfix gives no contact this number."""
 
 
 class MemberStatus(StrEnum):

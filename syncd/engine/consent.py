@@ -3,14 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from syncd.core.address import AddressKey
-from syncd.core.pairs import NewLatch, Row, Standing
+from syncd.core.pairs import MET, NewLatch, Row, Standing
 from syncd.core.people import ContactId, MemberStatus, Person
 from syncd.core.plan import Loses, Op, Operation
-
-_MET: Final = "met at an address that unsubscribed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class _Spreading:
             met = todo.pop()
             if met.contact not in self._latches.contacts and met.contact not in self._contacts:
                 self._contacts.add(met.contact)
-                yield NewLatch(_MET, contact=met.contact)
+                yield NewLatch(MET, contact=met.contact)
             for key in _addresses(met):
                 if key not in self._keys and not self._latches.holds_key(key):
                     self._keys.add(key)
@@ -104,14 +101,14 @@ def _addresses(row: Row) -> list[AddressKey]:
     return sorted(keys)
 
 
-def still_on(row: Row, latches: Latches, ended: Collection[ContactId] = ()) -> Operation | None:
+def still_on(row: Row, latches: Latches, gone: Collection[ContactId] = ()) -> Operation | None:
     """Return what takes a latched contact's member off the list, where the list still has it.
 
     A contact who was latched at one address may have a member at another. It leaves the list
     when the contact goes, or moved alone to an address that unsubscribed; where other contacts
-    have that address too, all of them wait as they are. Whose pair is among `ended` has no
-    address any more. Many such moves at once are a slip in Planfix, not many people leaving:
-    guard 5 counts them as changed addresses.
+    have that address too, all of them wait as they are. Of those, whoever is `gone` has it no
+    more. Many such moves at once are a slip in Planfix, not many people leaving: guard 5 counts
+    them as changed addresses.
     """
     if row.pair is None or row.pair.status is not MemberStatus.ACTIVE or not latches.hold(row):
         return None
@@ -120,7 +117,7 @@ def still_on(row: Row, latches: Latches, ended: Collection[ContactId] = ()) -> O
     member = row.member
     loses = Loses.NOTHING
     if row.standing is Standing.PRESENT and row.now.key:
-        alone = (row.holder is None or row.holder in ended) and not row.contested
+        alone = (row.holder is None or row.holder in gone) and not row.contested
         if row.now.key == member.key or not alone:
             return None
         loses = Loses.OLD_ADDRESS
@@ -136,7 +133,7 @@ def met_elsewhere(
     """Yield the latches of contacts known on this list by an address that left another one."""
     for contact, member in active:
         if contact not in everywhere.contacts and everywhere.holds_key(member.key):
-            yield NewLatch(_MET, contact=contact)
+            yield NewLatch(MET, contact=contact)
 
 
 def left_elsewhere(

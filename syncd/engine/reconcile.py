@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, assert_never
 
 from syncd.core.pairs import Pair, Row, Sighting, Standing
-from syncd.core.people import ContactId, MemberStatus
+from syncd.core.people import NOBODY, ContactId, MemberStatus
 from syncd.core.plan import (
     FIELD_NAMES,
     End,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 TO_LIST: Final = Policy()
 """The policy of a link that says nothing else."""
-
-_NOBODY: Final = ContactId(0)
 
 _WHY = {
     ContactChange.EMPTIED: "address emptied in Planfix",
@@ -137,11 +135,11 @@ def strangers(
         if member is None or not member.status.on_list:
             continue
         if sighting.returns:
-            yield _seems_back(_NOBODY, member)
+            yield _seems_back(NOBODY, member)
         elif policy.creates and policy.writes_planfix and not latches.holds_key(sighting.key):
             yield Operation(
                 Op.PLANFIX_CREATE,
-                _NOBODY,
+                NOBODY,
                 member.person,
                 "subscribed on the list",
                 loses=Loses.PLANFIX_NEW,

@@ -22,7 +22,7 @@ from syncd.core.journal import (
     subject,
 )
 from syncd.core.link import LinkNumber
-from syncd.core.people import ContactId
+from syncd.core.people import NOBODY, ContactId
 from syncd.core.plan import (
     TO_PLANFIX,
     Fields,
@@ -169,7 +169,7 @@ class Journal:
     def looked_up(self, link: LinkNumber, now: str) -> dict[AddressKey, Held]:
         """Return the members without a contact who need not be looked up again yet, by key."""
         return {
-            AddressKey(key): Held(ContactId(0), why, AddressKey(key), until)
+            AddressKey(key): Held(NOBODY, why, AddressKey(key), until)
             for key, why, until in self._database.rows(
                 "SELECT key, why, until FROM held WHERE link = ? AND contact = 0 AND until > ?",
                 (link, now),

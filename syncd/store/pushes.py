@@ -13,8 +13,8 @@ from itertools import chain, count
 from typing import Final
 
 from syncd.core.address import NO_KEY, AddressKey, fault_of
-from syncd.core.link import ACCOUNT, Selection
-from syncd.core.pairs import NewLatch
+from syncd.core.link import ACCOUNT, LinkNumber, Selection
+from syncd.core.pairs import MET, NewLatch
 from syncd.core.people import Contact, ContactId
 from syncd.core.pushes import PushedList
 from syncd.ports import ListId
@@ -31,10 +31,9 @@ SELECT s.id FROM pushed_list p LEFT JOIN selection s ON s.account = ? AND s.targ
 
 _MAKE_SELECTION: Final = "INSERT INTO selection (account, target) VALUES (?, ?) RETURNING id"
 
-_LATCHED: Final = """
-SELECT 1 FROM latch LEFT JOIN link ON link.name = ?3
- WHERE latch.key_hash = ?1 AND latch.link IN (?2, link.id)
-   AND NOT EXISTS (SELECT 1 FROM lifted WHERE lifted.latch = latch.id AND lifted.link = link.id)
+# The link of a pushed list, with its number where a run has met it.
+_FIND_LINK: Final = """
+SELECT p.link, link.id FROM pushed_list p LEFT JOIN link ON link.name = p.link WHERE p.id = ?
 """
 
 _TAKE_OUT: Final = """
@@ -231,13 +230,13 @@ class PushBatch:
         self, list_id: str, contact: ContactId, earlier: Iterable[AddressKey], *, at: datetime
     ) -> None:
         """Latch a contact that was at a latched address: a run may see but the new one."""
-        [[name]] = self._raw.execute("SELECT link FROM pushed_list WHERE id = ?", (list_id,))
-        for key in earlier:
-            asked = (self._hashed(key), ACCOUNT, name)
-            if self._raw.execute(_LATCHED, asked).fetchone() is not None:
-                latch = NewLatch("met at an address that unsubscribed", contact=contact)
-                link = self.reports.remembered(name)
-                consent.latch(self._raw, link, [latch], self._hashed, run=RUN, at=_stamp(at))
+        [[name, number]] = self._raw.execute(_FIND_LINK, (list_id,))
+        link = ACCOUNT if number is None else LinkNumber(number)
+        hashes = map(self._hashed, earlier)
+        if any(consent.is_latched(self._raw, link, key_hash) for key_hash in hashes):
+            link = self.reports.remembered(name)
+            latch = NewLatch(MET, contact=contact)
+            consent.latch(self._raw, link, [latch], self._hashed, run=RUN, at=_stamp(at))
 
     def write(self) -> None:
         """Write the contacts that were put; many at once cost less than one by one."""

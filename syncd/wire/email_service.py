@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, Final, TypeGuard
 
 from syncd.core.address import clean
-from syncd.core.people import Contact, ContactId, Person
+from syncd.core.people import NOBODY, Contact, ContactId, Person
 from syncd.ports import ListId
 from syncd.wire.json_reader import LONGEST_VALUE, JsonReader, NotJsonError, read_whole
 
@@ -37,9 +37,6 @@ _DONE: Final = _ENCODER.encode({"success": True}).encode()
 _UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What has no place in a name: controls of terminals, lines, and the direction of writing."""
 _DIGITS: Final = re.compile(r"[0-9]{1,19}").fullmatch
-NOBODY: Final = ContactId(0)
-"""Stands for the number of a contact that has none."""
-
 _LARGEST: Final = 2**63 - 1
 """The largest number that a database takes for an id."""
 
@@ -360,7 +357,7 @@ def _update(data: dict[str, Any]) -> UpdateContact | ImportContacts:
     else:
         contact = _contact(fields)
         if not _has_address(fields):
-            return ImportContacts(_list_id(data), (), left_out=1)
+            return ImportContacts(_list_id(data), (), left_out=1)  # passed over, as in an import
     old_address = _old_address(data, change, contact.person)
     return UpdateContact(_list_id(data), change, contact, old_address)
 
