@@ -9,6 +9,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def stamp(moment: datetime) -> str:
+    """Return a moment as it is kept: ISO 8601 in UTC, to the microsecond, so that texts sort."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def monotonic_s() -> float:
     """Return seconds on a clock that never jumps, for measuring spans."""
     return time.monotonic()

@@ -54,7 +54,7 @@ def latches_of(open_link: OpenLink) -> Latches:
 
 def stamp(later: timedelta = timedelta()) -> str:
     """Return the present moment, or one so much later, as the store writes it."""
-    return (clock.now() + later).isoformat(timespec="microseconds")
+    return clock.stamp(clock.now() + later)
 
 
 class Applier:

@@ -334,7 +334,7 @@ class Embedded(Backend):
 
 def _stamp() -> str:
     """Return the present moment, as a member's status bears it."""
-    return clock.now().isoformat(timespec="microseconds")
+    return clock.stamp(clock.now())
 
 
 def _member(row: tuple[Any, ...]) -> Member:

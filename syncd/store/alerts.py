@@ -5,8 +5,9 @@ long a window is: `syncd.alerts` does.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from syncd.clock import stamp
 from syncd.core.alerts import Window
 from syncd.core.sms import Text
 from syncd.store import sms
@@ -46,11 +47,7 @@ class AlertWindows:
                 raw.execute(
                     "INSERT INTO alert (kind, at, further) VALUES (?, ?, ?) ON CONFLICT (kind)"
                     " DO UPDATE SET at = excluded.at, further = excluded.further",
-                    (
-                        kind,
-                        after.at.astimezone(UTC).isoformat(timespec="microseconds"),
-                        after.further,
-                    ),
+                    (kind, stamp(after.at), after.further),
                 )
             for text in texts:
                 sms.put(raw, text, at=at)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import chain, count
 from typing import Final
 
+from syncd.clock import stamp
 from syncd.core.address import NO_KEY, AddressKey, fault_of
 from syncd.core.link import ACCOUNT, LinkNumber, Selection
 from syncd.core.pairs import MET, NewLatch
@@ -139,7 +140,7 @@ class PushBatch:
         are the names, casefolded, that its link can't have.
         """
         self.write()
-        since, targets = _stamp(at - _ASKED_AGAIN), Selection.pushed("").target
+        since, targets = stamp(at - _ASKED_AGAIN), Selection.pushed("").target
         asked = (backend, name, since, self._account, targets)
         for (unused,) in self._raw.execute(_UNUSED, asked):
             return str(unused)
@@ -148,7 +149,7 @@ class PushBatch:
         self._raw.execute(
             "INSERT INTO pushed_list (id, backend, name, at, link) VALUES (?, ?, ?, ?, ?)",
             (
-                made, backend, name, _stamp(at), self._link_name(backend, name, taken),
+                made, backend, name, stamp(at), self._link_name(backend, name, taken),
             ),
         )  # fmt: skip
         return made
@@ -167,7 +168,7 @@ class PushBatch:
         self._selections.clear()
         self._raw.execute(
             "UPDATE pushed_list SET ended = ? WHERE id = ? AND backend = ? AND ended IS NULL",
-            (_stamp(at), str(list_id), backend),
+            (stamp(at), str(list_id), backend),
         )
 
     def put(
@@ -236,7 +237,7 @@ class PushBatch:
         if any(consent.is_latched(self._raw, link, key_hash) for key_hash in hashes):
             link = self.reports.remembered(name)
             latch = NewLatch(MET, contact=contact)
-            consent.latch(self._raw, link, [latch], self._hashed, run=RUN, at=_stamp(at))
+            consent.latch(self._raw, link, [latch], self._hashed, run=RUN, at=stamp(at))
 
     def write(self) -> None:
         """Write the contacts that were put; many at once cost less than one by one."""
@@ -267,7 +268,3 @@ def _row(selection: int, contact: Contact) -> tuple[object, ...]:
         selection, contact.id, person.address, person.key, person.first, person.last,
         fault_of(person.address),
     )  # fmt: skip
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")

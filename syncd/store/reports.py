@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from syncd.clock import stamp
 from syncd.core.address import NO_KEY, AddressKey
 from syncd.core.link import ACCOUNT, ConsentScope, Link, LinkNumber, Selection
 from syncd.core.pairs import NewLatch
@@ -199,7 +200,7 @@ class ReportBatch:
         Both addresses are latched of one who had moved before. Whom we brought to another
         address meanwhile is taken off there: the service may have put them back by that.
         """
-        if self._found(_TAKEN_OFF, link, person.key, _stamp(at - ECHO)):
+        if self._found(_TAKEN_OFF, link, person.key, stamp(at - ECHO)):
             return
         contact = self._report(link, person, MemberStatus.UNSUBSCRIBED, at=at)
         earlier = self._raw.execute(
@@ -210,7 +211,7 @@ class ReportBatch:
             contact, member = renamed
             keys.append(member.key)
             wish = Operation(Op.UNSUBSCRIBE, contact, member, LEFT)
-            Draft(self._raw, link, 0, run=RUN, at=_stamp(at)).write([(wish, False)])
+            Draft(self._raw, link, 0, run=RUN, at=stamp(at)).write([(wish, False)])
         latches = [NewLatch(LEFT, key=key) for key in keys if key]
         if contact is not None:
             latches.append(NewLatch(LEFT, contact=contact))
@@ -218,7 +219,7 @@ class ReportBatch:
 
     def joined(self, link: LinkNumber, person: Person, *, at: datetime) -> None:
         """Remember that somebody subscribed; not so where it may be a write of ours."""
-        ours = self._found(_PUT_ON, link, person.key, _stamp(at - ECHO), self._hashed(person.key))
+        ours = self._found(_PUT_ON, link, person.key, stamp(at - ECHO), self._hashed(person.key))
         self._report(link, person, MemberStatus.ACTIVE, at=at, joined=not ours)
 
     def changed(
@@ -232,14 +233,12 @@ class ReportBatch:
         self._report(link, person, MemberStatus.ACTIVE, at=at, old_key=old_key)
         if old_key and consent.is_latched(self._raw, link, self._hashed(old_key)):
             latch = NewLatch(MOVED, key=person.key)
-            consent.leave(
-                self._raw, link, latched_in, [latch], self._hashed, run=RUN, at=_stamp(at)
-            )
+            consent.leave(self._raw, link, latched_in, [latch], self._hashed, run=RUN, at=stamp(at))
 
     def _leave(
         self, link: LinkNumber, latched_in: LinkNumber, latches: Sequence[NewLatch], *, at: datetime
     ) -> None:
-        consent.leave(self._raw, link, latched_in, latches, self._hashed, run=RUN, at=_stamp(at))
+        consent.leave(self._raw, link, latched_in, latches, self._hashed, run=RUN, at=stamp(at))
 
     def _report(
         self, link: LinkNumber, person: Person, status: MemberStatus, *,
@@ -266,7 +265,7 @@ class ReportBatch:
         self._raw.execute(
             _REPORT,
             (link, person.key, contact, person.address, person.first, person.last, status.value,
-             _stamp(at), old_key, joined),
+             stamp(at), old_key, joined),
         )  # fmt: skip
         found = self._raw.execute(
             "SELECT contact FROM reported WHERE link = ? AND key = ?", (link, person.key)
@@ -283,7 +282,7 @@ class ReportBatch:
         self, link: LinkNumber, old_key: AddressKey, since: datetime
     ) -> tuple[ContactId, Person] | None:
         """Return whom we brought away from an address, and what their member is now."""
-        found = self._raw.execute(_RENAMED, (link, old_key, _stamp(since))).fetchone()
+        found = self._raw.execute(_RENAMED, (link, old_key, stamp(since))).fetchone()
         return None if found is None else (ContactId(found[0]), Person(*found[1:]))
 
     def _found(self, sql: str, *values: object) -> bool:
@@ -294,10 +293,6 @@ def _reported(row: tuple[Any, ...]) -> Reported:
     key, contact, address, first, last, status, since, old_key, joined = row
     member = Member("", Person(address, AddressKey(key), first, last), MemberStatus(status), since)
     return Reported(contact, member, AddressKey(old_key), bool(joined))
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")
 
 
 def _spellings(list_id: ListId) -> tuple[str, str]:

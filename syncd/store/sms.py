@@ -12,10 +12,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from syncd.clock import stamp
 from syncd.core.sms import DueText, PhoneNumber, Text, TextStanding, TextState
 from syncd.errors import BusyError
 from syncd.store.database import Database, exclusive
@@ -37,8 +38,8 @@ def put(raw: sqlite3.Connection, text: Text, *, at: datetime) -> str:
     raw.execute(
         "INSERT INTO sms (id, at, login, relay, sender, recipient, text, state, attempts,"
         " next_at, error, answer) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '', '')",
-        (made, _stamp(at), text.login, text.relay, text.sender, text.recipient, text.text,
-         _stamp(at)),
+        (made, stamp(at), text.login, text.relay, text.sender, text.recipient, text.text,
+         stamp(at)),
     )  # fmt: skip
     return made
 
@@ -65,7 +66,7 @@ class Outbox:
 
         Not all of very many.
         """
-        rows = self._read(_DUE, (_stamp(now), _stamp(now + _LONGEST_PAUSE), _AT_ONCE))
+        rows = self._read(_DUE, (stamp(now), stamp(now + _LONGEST_PAUSE), _AT_ONCE))
         return [
             DueText(
                 id=row[0],
@@ -110,7 +111,7 @@ class Outbox:
         self._keep(
             "UPDATE sms SET state = 'queued', next_at = ?, error = ?, answer = ?"
             " WHERE id = ? AND state = 'sent'",
-            (_stamp(until), error, answer, message),
+            (stamp(until), error, answer, message),
         )
 
     def settle(self) -> list[str]:
@@ -129,7 +130,7 @@ class Outbox:
 
     def prune(self, before: datetime) -> None:
         """Erase what came in before then and is not on its way to a gateway."""
-        self._write("DELETE FROM sms WHERE at < ? AND state <> 'sent'", (_stamp(before),))
+        self._write("DELETE FROM sms WHERE at < ? AND state <> 'sent'", (stamp(before),))
 
     def standing(self, message: str) -> TextStanding | None:
         """Return how a message stands; None where there is none of this id."""
@@ -169,10 +170,6 @@ class Outbox:
     def _write(self, sql: str, values: tuple[Any, ...]) -> int:
         with self._lock, self._database.transaction() as raw:
             return raw.execute(sql, values).rowcount
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _standing(row: tuple[Any, ...]) -> TextStanding:
